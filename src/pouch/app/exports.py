@@ -1,0 +1,93 @@
+"""What the rooms above identity keep about an organization, for the file that a person can download."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pouch.base.database import Connection
+from pouch.base.ids import show_id
+from pouch.identity.export import Exporter, Json
+from pouch.identity.types import OrganizationId
+from pouch.ledger.history import lines
+from pouch.payments.purchases import list_purchases, pending_total
+from pouch.usage.store import newest_calls
+
+ROWS_MAX = 100_000
+"""The most of any list; who has more is better served by the exports of the Billing and Usage pages."""
+_PAGE = 1_000
+
+
+async def payment_obstacle(db: Connection, organization_id: OrganizationId) -> str | None:
+    """A payment that is not confirmed yet would credit an account that is gone."""
+    if await pending_total(db, organization_id):
+        return "A payment is being confirmed. Wait until it is."
+    return None
+
+
+async def _purchases(db: Connection, organization_id: OrganizationId) -> Json:
+    return [
+        {
+            "id": purchase.shown_id,
+            "number": purchase.number,
+            "state": purchase.state,
+            "amount_usd": purchase.amount.decimal(),
+            "email": purchase.email,
+            "card": purchase.card,
+            "started_at": purchase.created_at.isoformat(),
+            "credited_at": _time(purchase.credited_at),
+        }
+        for purchase in await list_purchases(db, organization_id, ROWS_MAX)
+    ]
+
+
+async def _ledger(db: Connection, organization_id: OrganizationId) -> Json:
+    found: list[Json] = []
+    before = None
+    while len(found) < ROWS_MAX:
+        page = await lines(db, organization_id, before=before, limit=_PAGE)
+        found += [
+            {
+                "at": line.at.isoformat(),
+                "kind": line.kind,
+                "amount_usd": line.amount.decimal(),
+                "balance_after_usd": line.balance_after.decimal(),
+                "note": line.note,
+            }
+            for line in page
+        ]
+        if len(page) < _PAGE:
+            break
+        before = page[-1].seq
+    return found
+
+
+async def _usage(db: Connection, organization_id: OrganizationId) -> Json:
+    found: list[Json] = []
+    before = None
+    # In pieces: between them this process answers its other callers.
+    while len(found) < ROWS_MAX:
+        page = await newest_calls(db, organization_id, limit=_PAGE, before=before)
+        found += [
+            {
+                "id": show_id("gen", call.id),
+                "model": call.model_id,
+                "key": show_id("key", call.key_id),
+                "started_at": call.started_at.isoformat(),
+                "finished_at": call.finished_at.isoformat(),
+                "tokens_in": call.counts.input_total,
+                "tokens_out": call.counts.output_total,
+                "charged_usd": call.charged.decimal(),
+                "outcome": call.outcome,
+            }
+            for call in page
+        ]
+        if len(page) < _PAGE:
+            break
+        before = page[-1].id
+    return found
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+EXPORTERS: Mapping[str, Exporter] = {"purchases": _purchases, "ledger": _ledger, "usage": _usage}

@@ -1,0 +1,107 @@
+"""All pages and quick endpoints of `serve` as one ASGI application."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pouch.app.exports import EXPORTERS, payment_obstacle
+from pouch.app.far_ends import embedded_routes
+from pouch.app.health import Health
+from pouch.app.process import Process
+from pouch.app.processors import make_processor, play_money_banner, processor_kind
+from pouch.base.clock import system_clock
+from pouch.base.database import Connection
+from pouch.base.money import Money
+from pouch.billing.api import AccountApi
+from pouch.billing.header import MoneyHeaders
+from pouch.billing.home import HomePages
+from pouch.billing.live import Live
+from pouch.billing.pages import BillingPages
+from pouch.catalog.snapshot import Catalog
+from pouch.gateway.chat import ChatCompletions
+from pouch.gateway.provider import ProviderRoutes
+from pouch.identity.keyring import KeyRing
+from pouch.identity.pages import IdentityPages
+from pouch.identity.passwords import Passwords
+from pouch.identity.playground import playground_caller
+from pouch.identity.throttles import Throttles
+from pouch.payments.checkout import Checkout
+from pouch.payments.events import Inbox
+from pouch.payments.sync import Sync
+from pouch.payments.webhooks import Webhooks
+from pouch.site.pages import SitePages
+from pouch.usage.days import spent_by_key
+from pouch.usage.pages import UsagePages
+from pouch.web.application import application
+from pouch.web.events import Streams
+from pouch.web.pages import Web
+from pouch.web.viewer import Viewer
+
+TEMPLATES = [
+    ("pouch.identity", "templates"),
+    ("pouch.billing", "templates"),
+    ("pouch.usage", "templates"),
+    ("pouch.site", "templates"),
+    ("pouch.embedded.mailbox", "templates"),
+]
+
+
+async def pages(process: Process, catalog: Catalog, keys: KeyRing, chat: ChatCompletions) -> ASGIApp:
+    """Put the rooms' pages together behind the security headers."""
+    settings, ends, database = process.settings, process.ends, process.database
+    processor = make_processor(settings, ends)
+    checkout = Checkout(database, processor, settings)
+    sync = Sync(database, processor, checkout)
+    web = Web(settings=settings, templates=TEMPLATES)
+    web.banner = play_money_banner(settings, processor_kind(settings, ends))
+
+    def example_model(*, is_free: bool) -> str:
+        fitting = next((model.id for model in catalog.models if model.is_free == is_free), None)
+        return fitting or next((model.id for model in catalog.models), "a-model")
+
+    def free_model() -> str:
+        return example_model(is_free=True)
+
+    def paid_model() -> str:
+        return example_model(is_free=False)
+
+    async def ask(viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
+        await chat.answer_for(playground_caller(viewer), scope, receive, send)
+
+    async def key_spending(db: Connection, organization_id: UUID) -> Mapping[UUID, Money]:
+        return await spent_by_key(db, organization_id, now=system_clock())
+
+    identity = IdentityPages(
+        web,
+        database,
+        keys=keys,
+        passwords=Passwords(),
+        throttles=Throttles(),
+        example_model=paid_model,
+        exporters=EXPORTERS,
+        obstacles=[payment_obstacle],
+        key_spending=key_spending,
+    )
+    web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database).find
+    streams = Streams(web, Live(database).look)
+    process.loops.append(streams.run())
+    process.before_stop.append(streams.stop)
+    home = HomePages(web, example_model=free_model)
+    routes: list[BaseRoute] = [
+        *Health(database).routes(),
+        *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open).routes(),
+        *identity.routes(),
+        *BillingPages(web, database, checkout, sync).routes(),
+        *UsagePages(web, database, example_model=free_model).routes(),
+        *AccountApi(database, keys).routes(),
+        *streams.routes(),
+        *ProviderRoutes(catalog).routes(),
+    ]
+    if processor is not None:
+        await processor.open()
+        process.stack.push_async_callback(processor.close)
+        routes += Webhooks(database, processor, Inbox(database, sync)).routes()
+    routes += await embedded_routes(process, web)
+    return application(web, routes, identity.exception_handlers())

@@ -1,0 +1,109 @@
+"""`pouch work`: the jobs of one process: mail, payments, and the ledger's sweep."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+
+from pouch.app.logs import configure_logs
+from pouch.app.process import database_url
+from pouch.app.processors import make_processor
+from pouch.base.database import Connection, Database
+from pouch.embedded.ends import Ends
+from pouch.gateway.idempotency import forget_old_keys
+from pouch.identity.links import Tokens, forget_old_links
+from pouch.jobs.registry import Jobs
+from pouch.ledger.leases import sweep
+from pouch.mail.compose import Sender
+from pouch.mail.jobs import Postman
+from pouch.mail.sending import Relay
+from pouch.mail.templates import Templates
+from pouch.migrate import is_current
+from pouch.payments.checkout import Checkout
+from pouch.payments.events import Inbox
+from pouch.payments.jobs import PaymentJobs
+from pouch.payments.sync import Sync
+from pouch.settings import Settings, SettingsError
+
+SWEEP_EVERY_S = 5
+FORGET_EVERY_S = 3600
+
+log = structlog.get_logger()
+
+
+def work(settings: Settings) -> None:
+    """Work until a signal. Raises SettingsError when the settings cannot be used."""
+    settings.check()
+    configure_logs()
+    uvloop.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    ends = Ends.of(settings)
+    url = database_url(settings, ends)
+    if not await is_current(url):
+        raise SettingsError("The database is not at this version. Run `pouch migrate` first.")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_, stop.set)
+    async with Database(url, name="pouch work") as database:
+        jobs = Jobs(database)
+        _postman(settings, ends, database).register(jobs)
+        processor = make_processor(settings, ends)
+        if processor is not None:
+            sync = Sync(database, processor, Checkout(database, processor, settings))
+            PaymentJobs(database, processor, sync, Inbox(database, sync)).register(jobs)
+        jobs.every(SWEEP_EVERY_S, "ledger.sweep", _Sweep(database))
+        jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
+        jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
+        try:
+            await jobs.run(stop)
+        finally:
+            if processor is not None:
+                await processor.close()
+
+
+def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:
+    templates = Templates(
+        [("pouch.payments", "templates"), ("pouch.identity", "templates")],
+        site_name=settings.file.site.name,
+        site_url=settings.url,
+        support_email=settings.file.site.support_email,
+    )
+    relay = Relay.of(settings, embedded_port=ends.smtp_port if ends is not None else None)
+    sender = Sender.parse(settings.file.mail.sender)
+    # The links in letters are signed when these are sent; the outbox holds nothing that opens anything.
+    complete = Tokens(settings.secret_keys, settings.url).complete
+    return Postman(database, templates=templates, relay=relay, sender=sender, complete=complete)
+
+
+class _Sweep:
+    """Takes the leases of silent processes and gives their holds back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self) -> None:
+        while True:
+            async with self._database.transaction() as db:
+                expired = await sweep(db)
+            for hold in expired:
+                # The operator's list: what was given back uncharged because the process that ran it died.
+                log.warning("hold expired uncharged", hold=str(hold.id), usd=hold.amount.decimal())
+            if not expired:
+                return
+
+
+class _Forget:
+    """Forgets what is too old to be asked for, in one transaction."""
+
+    def __init__(self, database: Database, forget: Callable[[Connection], Awaitable[None]]) -> None:
+        self._database = database
+        self._forget = forget
+
+    async def __call__(self) -> None:
+        async with self._database.transaction() as db:
+            await self._forget(db)

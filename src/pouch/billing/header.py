@@ -1,0 +1,33 @@
+"""The money that every page shows: the balance in the top bar, and the payments that are under way."""
+
+from dataclasses import dataclass
+
+from pouch.base.database import Database
+from pouch.ledger.accounts import balance
+from pouch.payments.purchases import list_waiting, pending_total
+from pouch.payments.types import Purchase
+from pouch.web.viewer import Header, Viewer
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyHeader(Header):
+    """What `web` asks for, and `waiting`: the purchases that may still be paid, for the Buy Credits dialog."""
+
+    waiting: tuple[Purchase, ...] = ()
+
+
+class MoneyHeaders:
+    """`find` is what `Web.find_header` is set to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, viewer: Viewer) -> MoneyHeader:
+        """The money of the viewer's organization."""
+        async with self._database.transaction() as db:
+            has = await balance(db, viewer.organization_id)
+            pending = await pending_total(db, viewer.organization_id)
+            waiting = await list_waiting(db, viewer.organization_id)
+        return MoneyHeader(
+            available=has.available, held=has.held, balance=has.posted, pending=pending, waiting=tuple(waiting)
+        )

@@ -1,0 +1,1 @@
+"""Which AI models there are and what a call costs: upstreams, models, dated prices."""

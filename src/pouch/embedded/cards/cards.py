@@ -1,0 +1,194 @@
+"""The test cards and what each does. No other number is accepted, so a real card can never reach the database."""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pouch.base.errors import InvalidInput
+from pouch.embedded.cards.types import Method, MethodType, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Why a bank said no, in Stripe's words."""
+
+    code: str
+    decline_code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A number that may be typed on the hosted page, and its fate. `happens` is said to the person who picks it."""
+
+    name: str
+    number: str
+    happens: str
+    brand: str = "visa"
+    type: MethodType = "card"
+    cvc_length: int = 3
+    declined: Decline | None = None
+    declined_off_session: Decline | None = None
+    authentication: Literal["never", "unless_set_up", "always"] = "never"
+    settles: Literal["at_once", "later", "fails_later"] = "at_once"
+    is_common: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The number in groups of four, as printed on a card."""
+        return re.sub(r"(.{4})(?=.)", r"\1 ", self.number)
+
+
+_GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
+_FUNDS = Decline("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+
+AUTHENTICATION_REQUIRED = Decline(
+    "authentication_required",
+    "authentication_required",
+    "Your card was declined. This transaction requires authentication.",
+)
+AUTHENTICATION_FAILED = Decline(
+    "payment_intent_authentication_failure",
+    None,
+    "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
+)
+DEBIT_FAILED = Decline("debit_not_authorized", None, "The bank account has not enough funds for this debit.")
+
+CARDS = (
+    Card(name="visa", number="4242424242424242", happens="The payment succeeds", is_common=True),
+    Card(
+        name="confirm",
+        number="4000002500003155",
+        happens="The bank asks to confirm",
+        authentication="unless_set_up",
+        is_common=True,
+    ),
+    Card(
+        name="insufficient_funds",
+        number="4000000000009995",
+        happens="Declined: insufficient funds",
+        declined=_FUNDS,
+        is_common=True,
+    ),
+    Card(
+        name="expired",
+        number="4000000000000069",
+        happens="Declined: card expired",
+        declined=Decline("expired_card", "expired_card", "Your card has expired."),
+        is_common=True,
+    ),
+    Card(name="disputed", number="4000000000000259", happens="Succeeds, disputed later", is_common=True),
+    Card(name="mastercard", number="5555555555554444", happens="Succeeds, a Mastercard", brand="mastercard"),
+    Card(name="amex", number="378282246310005", happens="Succeeds, an Amex", brand="amex", cvc_length=4),
+    Card(
+        name="always_confirm",
+        number="4000002760003184",
+        happens="The bank asks every time",
+        authentication="always",
+    ),
+    Card(
+        name="fails_off_session",
+        number="4000000000000341",
+        happens="Succeeds, later charges fail",
+        declined_off_session=_GENERIC,
+    ),
+    Card(name="declined", number="4000000000000002", happens="Declined: no reason given", declined=_GENERIC),
+    Card(
+        name="incorrect_cvc",
+        number="4000000000000127",
+        happens="Declined: wrong security code",
+        declined=Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
+    ),
+    Card(
+        name="processing_error",
+        number="4000000000000119",
+        happens="Declined: processing error",
+        declined=Decline(
+            "processing_error",
+            "processing_error",
+            "An error occurred while processing your card. Try again in a little bit.",
+        ),
+    ),
+    Card(
+        name="bank_debit",
+        number="000123456789",
+        happens="Bank debit: paid a little later",
+        brand="STRIPE TEST BANK",
+        type="us_bank_account",
+        settles="later",
+    ),
+    Card(
+        name="bank_debit_fails",
+        number="000222222227",
+        happens="Bank debit: fails a little later",
+        brand="STRIPE TEST BANK",
+        type="us_bank_account",
+        settles="fails_later",
+    ),
+)
+
+BY_NAME = {card.name: card for card in CARDS}
+_BY_NUMBER = {card.number: card for card in CARDS}
+_EXPIRATION = re.compile(r"(0?[1-9]|1[0-2])\s*/\s*((?:20)?\d\d)|(0[1-9]|1[0-2])(\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedCard:
+    """What was typed on the hosted page, checked. It lives for one request."""
+
+    card: Card
+    exp_month: int
+    exp_year: int
+
+    def method(self, *, now: datetime, secret: str, email: str | None) -> Method:
+        """The row that is kept: never the number, only what a person recognises the card by."""
+        return Method(
+            id=new_id("pm"),
+            created_at=now,
+            customer_id=None,
+            type=self.card.type,
+            card_name=self.card.name,
+            brand=self.card.brand,
+            last4=self.card.number[-4:],
+            exp_month=self.exp_month,
+            exp_year=self.exp_year,
+            fingerprint=hmac.new(secret.encode(), self.card.number.encode(), hashlib.sha256).hexdigest()[:16],
+            is_set_up=False,
+            email=email,
+        )
+
+
+def find_card(number: str) -> Card | None:
+    """The test card with this number, spaces and dashes aside."""
+    return _BY_NUMBER.get(re.sub(r"[\s-]", "", number))
+
+
+def read_card(number: str, expiration: str, cvc: str, *, today: datetime) -> TypedCard:
+    """Check what was typed.
+
+    Raises InvalidInput naming the field; an unknown number is never repeated in the message.
+    """
+    card = find_card(number)
+    if card is None:
+        raise InvalidInput("Only test cards work here. Never type a real card number.", field="number")
+    if card.type != "card":
+        return TypedCard(card, exp_month=12, exp_year=today.year + 4)
+    month, year = _read_expiration(expiration)
+    if (year, month) < (today.year, today.month):
+        raise InvalidInput("Your card's expiration date is in the past.", field="expiration")
+    if year > today.year + 50:
+        raise InvalidInput("Your card's expiration year is invalid.", field="expiration")
+    if not (cvc.isascii() and cvc.isdigit() and len(cvc) == card.cvc_length):
+        raise InvalidInput(f"Your card's security code has {card.cvc_length} digits.", field="cvc")
+    return TypedCard(card, exp_month=month, exp_year=year)
+
+
+def _read_expiration(text: str) -> tuple[int, int]:
+    parts = _EXPIRATION.fullmatch(text.strip())
+    if parts is None:
+        raise InvalidInput("Write the expiration as month and year, such as 12 / 34.", field="expiration")
+    month, year = int(parts[1] or parts[3]), int(parts[2] or parts[4])
+    return month, year if year >= 2000 else 2000 + year

@@ -1,0 +1,1 @@
+"""What the API can do, by object. Each endpoint reads its parameters, acts, and ends with `call.reply`."""

@@ -1,0 +1,147 @@
+"""Checkout sessions: create, expire."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from pouch.embedded.cards import store
+from pouch.embedded.cards.endpoints.amounts import check_amount, read_currency
+from pouch.embedded.cards.endpoints.call import Call, find_named
+from pouch.embedded.cards.errors import Refusal, not_there
+from pouch.embedded.cards.form import Form
+from pouch.embedded.cards.idempotency import Answer
+from pouch.embedded.cards.sessions import expire as expire_session
+from pouch.embedded.cards.types import CURRENCY, Customer, Json, Session, new_id
+
+LIFE_MIN, LIFE_MAX = timedelta(minutes=30), timedelta(hours=24)
+METHOD_TYPES = ["card", "us_bank_account"]
+_LOOKS_ONLY = (
+    "locale",
+    "submit_type",
+    "billing_address_collection",
+    "custom_text",
+    "adaptive_pricing",
+    "branding_settings",
+)
+
+
+async def create(call: Call) -> Answer:
+    """POST /v1/checkout/sessions, in payment mode on the hosted page."""
+    form = call.form
+    form.skip(*_LOOKS_ONLY)
+    _only(form, "mode", "payment")
+    _only(form, "ui_mode", "hosted_page")
+    _only(form.group("automatic_tax"), "enabled", "false")
+    customer_id = await find_named(call, Customer, "customer")
+    email = form.text("customer_email", length_max=512)
+    if customer_id is not None and email is not None:
+        raise Refusal("You may only specify one of these parameters: customer, customer_email.", param="customer")
+    items = [_read_item(item) for item in form.items("line_items")]
+    amount = sum(cents for cents, _ in items)
+    intent_data = form.group("payment_intent_data")
+    keeps_card = intent_data.one_of("setup_future_usage", "on_session", "off_session")
+    session_id = new_id("cs_test", 58)
+    session = Session(
+        id=session_id,
+        created_at=call.desk.now,
+        expires_at=_expires_at(call),
+        status="open",
+        payment_status="unpaid",
+        amount_cents=check_amount(amount, "line_items"),
+        line_items=[shown for _, shown in items],
+        method_types=_method_types(form),
+        customer_id=customer_id,
+        makes_customer=form.one_of("customer_creation", "always", "if_required") == "always" or keeps_card is not None,
+        email=email or await _email_of(call, customer_id),
+        client_reference_id=form.text("client_reference_id", length_max=200),
+        intent_id=None,
+        intent_metadata=intent_data.metadata(),
+        intent_description=intent_data.text("description", length_max=1000),
+        receipt_email=intent_data.text("receipt_email", length_max=512),
+        setup_future_usage=keeps_card,
+        url=f"{call.desk.place.pages_url}/pay/{session_id}",
+        success_url=_url(form, "success_url", form.needed("success_url")),
+        cancel_url=_url(form, "cancel_url", cancel) if (cancel := form.text("cancel_url")) else None,
+        metadata=form.metadata(),
+    )
+    return await call.reply(await store.add(call.db, session))
+
+
+async def expire(call: Call) -> Answer:
+    """POST /v1/checkout/sessions/{id}/expire."""
+    session = await store.lock(call.db, Session, call.id)
+    if session is None:
+        raise not_there("checkout.session", call.id)
+    if session.status != "open":
+        raise Refusal(
+            'Only Checkout Sessions with a status in ["open"] can be expired. '
+            f"This Checkout Session has a status of {session.status}."
+        )
+    return await call.reply(await expire_session(call.desk, session))
+
+
+def _only(form: Form, key: str, supported: str) -> None:
+    if form.text(key) not in {None, supported}:
+        raise Refusal(f"This processor only knows {form.name(key)}={supported}.", param=form.name(key))
+
+
+def _read_item(item: Form) -> tuple[int, Json]:
+    price, quantity = item.group("price_data"), item.whole("quantity") or 1
+    read_currency(price, "currency")
+    unit, product = price.whole("unit_amount") or 0, price.group("product_data")
+    name, description = product.needed("name"), product.text("description")
+    cents = unit * quantity
+    shown: Json = {
+        "id": new_id("li"),
+        "object": "item",
+        "amount_discount": 0,
+        "amount_subtotal": cents,
+        "amount_tax": 0,
+        "amount_total": cents,
+        "currency": CURRENCY,
+        "description": name,
+        "price": {
+            "id": new_id("price"),
+            "object": "price",
+            "currency": CURRENCY,
+            "livemode": False,
+            "metadata": {"description": description} if description else {},
+            "type": "one_time",
+            "unit_amount": unit,
+        },
+        "quantity": quantity,
+    }
+    return cents, shown
+
+
+def _method_types(form: Form) -> list[str]:
+    types = form.texts("payment_method_types") or METHOD_TYPES
+    for type_ in types:
+        if type_ not in METHOD_TYPES:
+            raise Refusal(f"The payment method type {type_!r} is not known here.", param="payment_method_types")
+    return types
+
+
+def _expires_at(call: Call) -> datetime:
+    asked = call.form.whole("expires_at")
+    if asked is None:
+        return call.desk.now + LIFE_MAX
+    # Whole seconds on both sides: the client could not say it more exactly.
+    life = timedelta(seconds=asked - int(call.desk.now.timestamp()))
+    if not LIFE_MIN <= life <= LIFE_MAX:
+        raise Refusal(
+            "The `expires_at` timestamp must be between 30 minutes and 24 hours from Checkout Session creation.",
+            param="expires_at",
+        )
+    return datetime.fromtimestamp(asked, UTC)
+
+
+async def _email_of(call: Call, customer_id: str | None) -> str | None:
+    customer = await store.find(call.db, Customer, customer_id)
+    return customer.email if customer else None
+
+
+def _url(form: Form, key: str, text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise Refusal("Not a valid URL", code="url_invalid", param=form.name(key))
+    return text

@@ -1,0 +1,149 @@
+"""The rows of the embedded processor. Ids and words are Stripe's; amounts are whole US cents."""
+
+import secrets
+import string
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal, TypeAlias
+
+API_VERSION = "2026-10-28.endive"
+"""The version of Stripe's API whose shapes we speak; events are stamped with it."""
+
+CURRENCY = "usd"
+
+Json: TypeAlias = dict[str, object]
+Metadata: TypeAlias = dict[str, str]
+
+MethodType = Literal["card", "us_bank_account"]
+IntentStatus = Literal[
+    "requires_payment_method", "requires_confirmation", "requires_action", "processing", "succeeded", "canceled"
+]
+
+_LETTERS = string.ascii_letters + string.digits
+
+
+def new_id(prefix: str, length: int = 24) -> str:
+    """A random id as Stripe writes them: "pi_" and letters and digits."""
+    return f"{prefix}_{''.join(secrets.choice(_LETTERS) for _ in range(length))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What every stored object has. `TABLE` is where it lives; the fields are that table's columns."""
+
+    TABLE: ClassVar[str]
+
+    id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer(Row):
+    """Somebody who pays."""
+
+    TABLE: ClassVar[str] = "cards_customers"
+
+    email: str | None
+    name: str | None
+    description: str | None
+    default_method_id: str | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method(Row):
+    """A test card or test bank account that somebody used; `card_name` says which of `cards.CARDS` it is."""
+
+    TABLE: ClassVar[str] = "cards_methods"
+
+    customer_id: str | None
+    type: MethodType
+    card_name: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    fingerprint: str
+    is_set_up: bool
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent(Row):
+    """One payment from its first try to its end."""
+
+    TABLE: ClassVar[str] = "cards_intents"
+
+    client_secret: str
+    amount_cents: int
+    status: IntentStatus
+    customer_id: str | None
+    method_id: str | None
+    latest_charge_id: str | None
+    setup_future_usage: str | None
+    description: str | None
+    receipt_email: str | None
+    last_error: Json | None
+    settle_at: datetime | None
+    canceled_at: datetime | None
+    cancellation_reason: str | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge(Row):
+    """One try to move the money of a payment."""
+
+    TABLE: ClassVar[str] = "cards_charges"
+
+    intent_id: str
+    customer_id: str | None
+    method_id: str
+    method_details: Json
+    amount_cents: int
+    amount_refunded_cents: int
+    status: Literal["pending", "succeeded", "failed"]
+    failure_code: str | None
+    failure_message: str | None
+    decline_code: str | None
+    email: str | None
+    description: str | None
+    receipt_url: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(Row):
+    """One visit to the hosted page."""
+
+    TABLE: ClassVar[str] = "cards_sessions"
+
+    expires_at: datetime
+    status: Literal["open", "complete", "expired"]
+    payment_status: Literal["unpaid", "paid"]
+    amount_cents: int
+    line_items: list[Json]
+    method_types: list[str]
+    customer_id: str | None
+    makes_customer: bool
+    email: str | None
+    client_reference_id: str | None
+    intent_id: str | None
+    intent_metadata: Metadata
+    intent_description: str | None
+    receipt_email: str | None
+    setup_future_usage: str | None
+    url: str
+    success_url: str
+    cancel_url: str | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Row):
+    """Something that happened, with the object as it was then."""
+
+    TABLE: ClassVar[str] = "cards_events"
+
+    type: str
+    object: Json

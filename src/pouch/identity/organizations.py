@@ -1,0 +1,53 @@
+"""Organizations that people share, and who belongs to them."""
+
+from pouch.base.database import Connection
+from pouch.base.errors import Conflict, InvalidInput
+from pouch.base.ids import new_id, read_id
+from pouch.identity.types import Organization, OrganizationId, Person, Role
+from pouch.ledger.accounts import open_account
+
+NAME_LENGTH_MAX = 80
+
+
+async def add_organization(db: Connection, name: str, owner: Person) -> Organization:
+    """Found an organization with its ledger account. Names need not be unique; ids are."""
+    name = read_name(name)
+    organization = Organization(OrganizationId(new_id()), name, is_personal=False)
+    await db.execute("INSERT INTO identity_organizations (id, name) VALUES (%s, %s)", (organization.id, name))
+    await add_member(db, organization, owner, "owner")
+    await open_account(db, organization.id)
+    return organization
+
+
+async def add_member(db: Connection, organization: Organization, person: Person, role: Role) -> None:
+    """Let a person belong to an organization. Raises Conflict when they already do, in whatever role."""
+    added = await db.execute(
+        """
+        INSERT INTO identity_memberships (organization_id, person_id, role) VALUES (%s, %s, %s)
+        ON CONFLICT (organization_id, person_id) DO NOTHING
+        """,
+        (organization.id, person.id, role),
+    )
+    if added.rowcount == 0:
+        raise Conflict(f"{person.email} already belongs to {organization.name}.")
+
+
+async def find_organizations(db: Connection, text: str) -> list[Organization]:
+    """The organization with this id (org_…), or all shared ones with exactly this name."""
+    rows = await db.execute(
+        """
+        SELECT id, name, personal_of IS NOT NULL FROM identity_organizations
+         WHERE id = %(id)s OR (name = %(name)s AND personal_of IS NULL)
+         ORDER BY id
+        """,
+        {"id": read_id("org", text), "name": text.strip()},
+    )
+    return [Organization(*row) for row in await rows.fetchall()]
+
+
+def read_name(text: str) -> str:
+    """A name for people to read: one line, 1 to 80 characters. Raises InvalidInput."""
+    name = " ".join(text.split())
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise InvalidInput(f"A name has 1 to {NAME_LENGTH_MAX} characters on one line.", field="name")
+    return name

@@ -1,0 +1,78 @@
+"""All pages of identity, and who is looking at any page."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pouch.base.database import Database
+from pouch.identity.closing import Obstacle
+from pouch.identity.entrance import Entrance
+from pouch.identity.errors import VerificationNeeded
+from pouch.identity.export import Exporter
+from pouch.identity.key_pages import KeyPages, KeySpending
+from pouch.identity.keyring import KeyRing
+from pouch.identity.link_pages import LinkPages
+from pouch.identity.means import Means
+from pouch.identity.passwords import Passwords
+from pouch.identity.sessions import find_session
+from pouch.identity.settings_pages import SettingsPages
+from pouch.identity.sign_in_pages import SignInPages
+from pouch.identity.throttles import Throttles
+from pouch.identity.types import SignedIn
+from pouch.web.cookies import cookie_name
+from pouch.web.pages import Web
+from pouch.web.problems import is_for_programs
+
+
+class IdentityPages:
+    """Sign-in, sign-up, the links of mails, the settings and the keys.
+
+    `exporters` add to what a person can download, `obstacles` say why an account cannot be deleted now.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what these pages need, by name
+        self,
+        web: Web,
+        database: Database,
+        *,
+        keys: KeyRing,
+        passwords: Passwords,
+        throttles: Throttles,
+        example_model: Callable[[], str],
+        exporters: Mapping[str, Exporter] | None = None,
+        obstacles: Sequence[Obstacle] = (),
+        key_spending: KeySpending | None = None,
+    ) -> None:
+        self._web = web
+        self._database = database
+        self._cookie = cookie_name(web.settings)
+        means = Means.of(database, web.settings, passwords, throttles)
+        entrance = Entrance(means)
+        self._parts = (
+            SignInPages(web, means, entrance),
+            LinkPages(web, means, entrance),
+            SettingsPages(web, means, entrance, exporters=exporters or {}, obstacles=obstacles),
+            KeyPages(web, database, keys, example_model, key_spending),
+        )
+
+    def routes(self) -> list[Route]:
+        """The routes of all these pages."""
+        return [route for part in self._parts for route in part.routes()]
+
+    def exception_handlers(self) -> Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
+        """For `Starlette(exception_handlers=…)`, beside those of `Web`: whoever must verify first is helped to it."""
+        return {VerificationNeeded: self._explain_verification}
+
+    async def find_viewer(self, request: Request) -> SignedIn | None:
+        """Who is signed in, by the cookie. This is what `Web.find_viewer` is set to."""
+        if not (secret := request.cookies.get(self._cookie)):
+            return None
+        async with self._database.transaction() as db:
+            return await find_session(db, secret)
+
+    async def _explain_verification(self, request: Request, error: Exception) -> Response:
+        if is_for_programs(request.url.path):
+            return await self._web.error(request, error)
+        return await self._web.page(request, "identity/verification_needed.html", 403)

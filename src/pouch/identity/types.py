@@ -1,0 +1,79 @@
+"""What the other rooms may know about people, their sessions and their keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NewType, get_args
+from uuid import UUID
+
+from pouch.ledger.limits import Limit
+
+PersonId = NewType("PersonId", UUID)
+OrganizationId = NewType("OrganizationId", UUID)
+SessionId = NewType("SessionId", UUID)
+KeyId = NewType("KeyId", UUID)
+
+Role = Literal["owner", "admin", "billing", "member"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Scope = Literal["inference", "billing:read", "billing:write", "agents", "keys"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who can sign in. `organization_id` is their personal organization."""
+
+    id: PersonId
+    email: str
+    organization_id: OrganizationId
+    is_operator: bool
+    verified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Who owns credits and keys."""
+
+    id: OrganizationId
+    name: str
+    is_personal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who is looking at a page, and as which organization."""
+
+    person_id: PersonId
+    organization_id: OrganizationId
+    session_id: SessionId
+    email: str
+    is_operator: bool
+    is_verified: bool
+    signed_in_at: datetime
+    """When the password was last given; money-moving pages may ask for a recent one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key came with a call, and what it may do."""
+
+    key_id: KeyId
+    organization_id: OrganizationId
+    person_id: PersonId
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key without its secret. `hint` is the secret's last four characters."""
+
+    id: KeyId
+    organization_id: OrganizationId
+    person_id: PersonId
+    name: str
+    hint: str
+    scopes: tuple[str, ...]
+    limit: Limit | None
+    created_at: datetime
+    used_at: datetime | None
+    revoked_at: datetime | None

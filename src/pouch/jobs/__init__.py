@@ -1,0 +1,1 @@
+"""Durable jobs: a doorbell over rows that carry their own state."""

@@ -1,0 +1,1 @@
+"""The only writer of balances: accounts, transfers, holds, limits."""

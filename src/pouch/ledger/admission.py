@@ -1,0 +1,378 @@
+"""The rules of the ledger, without a database: what is admitted, charged and given back.
+
+In words. A batch is judged in the order its operations arrived, each seeing the effect of those before it.
+
+- A **hold** is admitted when no subject of it is blocked, the organization owes nothing, and its amount fits what is
+  left and not held of every limit (run, key, member, organization) and of the credits. The first that does not
+  allow it names itself. A hold that would fit if nothing were held may wait; then every later hold of the batch that
+  draws on the same budget waits behind it, so that nobody is overtaken.
+- A **capture** of an open hold charges its cost. If the cost is above the hold, it takes what is available beyond the
+  hold as well, and the operator bears the rest (`overrun`): never another hold's credits, never a debt.
+- A capture of an **expired** hold comes late: the credits were given back. It takes at most what is available.
+- A **release** or **expiry** gives an open hold back. Limits count a hold in the period in which it was admitted.
+- A **transfer** to a customer raises the balance; a purchase first pays what the organization owes. A transfer from a
+  customer needs the amount to be available.
+- The same id with the same content changes nothing and is answered as before; with other content it is a mismatch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal, assert_never
+from uuid import UUID
+
+from pouch.base.ids import derived_id
+from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
+from pouch.ledger.operations import (
+    Account,
+    Admitted,
+    Answer,
+    Capture,
+    Captured,
+    Closed,
+    Expire,
+    Hold,
+    Mismatch,
+    Operation,
+    Posted,
+    Receivable,
+    Record,
+    Recorded,
+    RefusalSource,
+    Refused,
+    Release,
+    SystemAccount,
+    Transfer,
+    TransferKind,
+)
+
+HoldState = Literal["open", "captured", "released", "expired"]
+LimitKind = Literal["run", "key", "member", "organization"]
+Period = Literal["day", "week", "month", "ever"]
+
+REFUSAL_ORDER: dict[LimitKind, int] = {"run": 0, "key": 1, "member": 2, "organization": 3}
+SOURCES: dict[LimitKind, RefusalSource] = {
+    "run": "run_limit",
+    "key": "key_limit",
+    "member": "member_limit",
+    "organization": "organization_limit",
+}
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """An organization's account as it is under lock."""
+
+    id: int
+    balance: int
+    held: int
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class LimitRow:
+    """A limit as it is under lock. What is left is cap - spent."""
+
+    id: int
+    subject: UUID
+    kind: LimitKind
+    period: Period
+    cap: int
+    spent: int
+    held: int
+    period_start: datetime
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class HoldRow:
+    """A hold as it is under its account's lock."""
+
+    account_id: int
+    amount: int
+    state: HoldState
+    lease_id: UUID | None
+    limit_ids: tuple[int, ...]
+    placed_at: datetime
+    captured: int = 0
+    overrun: int = 0
+
+
+@dataclass(slots=True)
+class TransferRow:
+    """A transfer as stored, or about to be."""
+
+    id: UUID
+    debit_id: int
+    credit_id: int
+    amount: int
+    kind: TransferKind
+    customer_id: int | None
+    balance_after: int | None
+    cause: UUID | None
+    note: str
+
+    def same_as(self, other: "TransferRow") -> bool:
+        """Whether both say the same; the balance after belongs to the moment, not to the content."""
+        return (self.debit_id, self.credit_id, self.amount, self.kind, self.cause) == (
+            other.debit_id,
+            other.credit_id,
+            other.amount,
+            other.kind,
+            other.cause,
+        )
+
+
+@dataclass(slots=True)
+class Books:
+    """All that a batch may touch, read under lock, and what judging it changes."""
+
+    at: datetime
+    customers: dict[UUID, AccountRow]
+    receivables: dict[UUID, AccountRow] = field(default_factory=dict)
+    limits: dict[UUID, list[LimitRow]] = field(default_factory=dict)
+    blocked: frozenset[UUID] = frozenset()
+    holds: dict[UUID, HoldRow] = field(default_factory=dict)
+    transfers: dict[UUID, TransferRow] = field(default_factory=dict)
+
+    new_holds: list[UUID] = field(default_factory=list)
+    closed_holds: list[UUID] = field(default_factory=list)
+    new_transfers: list[TransferRow] = field(default_factory=list)
+    queued: set[UUID] = field(default_factory=set)
+    """Budgets that an earlier hold of this batch waits for."""
+
+
+def judge(books: Books, operations: Sequence[Operation]) -> list[Answer]:
+    """Apply the operations to the books in order and answer each. The rules are in this file's first lines."""
+    return [_judge_one(books, operation) for operation in operations]
+
+
+def _judge_one(books: Books, operation: Operation) -> Answer:
+    match operation:
+        case Hold():
+            return _place(books, operation)
+        case Capture():
+            return _capture(books, operation)
+        case Release(hold=hold):
+            return _give_back(books, hold, "released")
+        case Expire(hold=hold):
+            return _give_back(books, hold, "expired")
+        case Transfer():
+            return _transfer(books, operation)
+        case Record():
+            return Recorded()
+        case _:
+            assert_never(operation)
+
+
+def _place(books: Books, hold: Hold) -> Answer:
+    customer = books.customers.get(hold.organization_id)
+    if customer is None:
+        return Refused("credits", hold.amount_nanos, 0, 0, hold.organization_id)
+    known = books.holds.get(hold.id)
+    if known is not None:
+        same = known.account_id == customer.id and known.amount == hold.amount_nanos and known.state == "open"
+        return Admitted() if same else Mismatch(f"hold {hold.id} is {known.state} or was placed with other content")
+    limits = _limits_of(books, hold.subjects)
+    refused = _first_refusal(books, hold, customer, limits)
+    if refused is not None:
+        if refused.may_wait:
+            books.queued.add(refused.budget)
+        return refused
+    amount = hold.amount_nanos
+    customer.held += amount
+    customer.changed = True
+    for limit in limits:
+        limit.held += amount
+        limit.changed = True
+    limit_ids = tuple(limit.id for limit in limits)
+    books.holds[hold.id] = HoldRow(customer.id, amount, "open", hold.lease_id, limit_ids, books.at)
+    books.new_holds.append(hold.id)
+    return Admitted()
+
+
+def _first_refusal(books: Books, hold: Hold, customer: AccountRow, limits: list[LimitRow]) -> Refused | None:
+    amount, organization = hold.amount_nanos, hold.organization_id
+    if not books.blocked.isdisjoint(hold.subjects):
+        return Refused("blocked", amount, 0, 0, organization)
+    receivable = books.receivables.get(organization)
+    if receivable is not None and receivable.balance < 0:
+        return Refused("debt", amount, 0, 0, organization)
+    for limit in limits:
+        left = limit.cap - limit.spent
+        if left - limit.held < amount or limit.subject in books.queued:
+            return Refused(SOURCES[limit.kind], amount, max(0, left - limit.held), max(0, left), limit.subject)
+    available = customer.balance - customer.held
+    if available < amount or organization in books.queued:
+        return Refused("credits", amount, available, customer.balance, organization)
+    return None
+
+
+def _limits_of(books: Books, subjects: tuple[UUID, ...]) -> list[LimitRow]:
+    if not books.limits:
+        return []
+    found = [limit for subject in subjects for limit in books.limits.get(subject, ())]
+    for limit in found:
+        start = period_start(limit.period, books.at)
+        if start > limit.period_start:
+            limit.period_start, limit.spent, limit.held, limit.changed = start, 0, 0, True
+    found.sort(key=lambda limit: REFUSAL_ORDER[limit.kind])
+    return found
+
+
+def period_start(period: Period, at: datetime) -> datetime:
+    """When the period that `at` falls in began, in UTC; weeks begin on Monday."""
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "ever":
+            return EVER
+        case _:
+            assert_never(period)
+
+
+def _capture(books: Books, capture: Capture) -> Answer:
+    hold, cost = capture.hold, capture.cost_nanos
+    customer = books.customers.get(hold.organization_id)
+    row = books.holds.get(hold.id)
+    if customer is None or row is None or row.account_id != customer.id:
+        return Mismatch(f"hold {hold.id} is not known")
+    if row.state == "captured":
+        if row.captured + row.overrun == cost:
+            return Captured(row.captured, row.overrun, repeated=True)
+        return Mismatch(f"hold {hold.id} was captured with another cost")
+    if row.state == "released":
+        return Mismatch(f"hold {hold.id} was released")
+
+    set_aside = row.amount if row.state == "open" else 0
+    charged = min(cost, set_aside + customer.balance - customer.held)
+    customer.balance -= charged
+    customer.held -= set_aside
+    customer.changed = True
+    for limit in _limits_counting(books, hold, row):
+        limit.spent += charged
+        limit.held -= set_aside
+        limit.changed = True
+    row.captured, row.overrun, row.state = charged, cost - charged, "captured"
+    books.closed_holds.append(hold.id)
+    revenue = SYSTEM_ACCOUNT_IDS[capture.revenue]
+    if charged:
+        books.new_transfers.append(
+            TransferRow(hold.id, customer.id, revenue, charged, capture.kind, customer.id, customer.balance, None, "")
+        )
+    if row.overrun:
+        overrun_id = derived_id(f"overrun:{hold.id}")
+        books.new_transfers.append(
+            TransferRow(
+                overrun_id, SYSTEM_ACCOUNT_IDS["overrun"], revenue, row.overrun, "overrun", None, None, hold.id, ""
+            )
+        )
+    return Captured(charged, row.overrun)
+
+
+def _give_back(books: Books, hold: Hold, state: Literal["released", "expired"]) -> Answer:
+    customer = books.customers.get(hold.organization_id)
+    row = books.holds.get(hold.id)
+    if customer is None or row is None or row.account_id != customer.id:
+        return Mismatch(f"hold {hold.id} is not known")
+    if row.state == "captured":
+        return Mismatch(f"hold {hold.id} was captured")
+    if row.state != "open":
+        return Closed(repeated=True)
+    customer.held -= row.amount
+    customer.changed = True
+    for limit in _limits_counting(books, hold, row):
+        limit.held -= row.amount
+        limit.changed = True
+    row.state = state
+    books.closed_holds.append(hold.id)
+    return Closed()
+
+
+def _limits_counting(books: Books, hold: Hold, row: HoldRow) -> list[LimitRow]:
+    # A limit made after the hold never held for it; one whose period has begun since has forgotten it.
+    if not row.limit_ids:
+        return []
+    return [
+        limit
+        for subject in hold.subjects
+        for limit in books.limits.get(subject, ())
+        if limit.id in row.limit_ids and limit.period_start <= row.placed_at
+    ]
+
+
+def _transfer(books: Books, transfer: Transfer) -> Answer:
+    debit, credit = _row(books, transfer.debit), _row(books, transfer.credit)
+    if debit is None or credit is None:
+        return Mismatch(f"{transfer.key}: an account is missing")
+    new = TransferRow(
+        transfer.id,
+        debit if isinstance(debit, int) else debit.id,
+        credit if isinstance(credit, int) else credit.id,
+        transfer.amount_nanos,
+        transfer.kind,
+        None,
+        None,
+        transfer.cause,
+        transfer.note,
+    )
+    known = books.transfers.get(transfer.id)
+    if known is not None:
+        return (
+            Posted(repeated=True) if known.same_as(new) else Mismatch(f"{transfer.key} was posted with other content")
+        )
+    if isinstance(transfer.debit, UUID) and isinstance(debit, AccountRow):
+        available = debit.balance - debit.held
+        if available < transfer.amount_nanos:
+            return Refused("credits", transfer.amount_nanos, available, debit.balance, transfer.debit)
+    _post(books, new, debit, credit)
+    if transfer.kind == "purchase" and isinstance(transfer.credit, UUID):
+        _pay_debt(books, transfer.credit, transfer)
+    return Posted()
+
+
+def _post(books: Books, new: TransferRow, debit: AccountRow | int, credit: AccountRow | int) -> None:
+    if isinstance(debit, AccountRow):
+        debit.balance -= new.amount
+        debit.changed = True
+    if isinstance(credit, AccountRow):
+        credit.balance += new.amount
+        credit.changed = True
+    customer_ids = {row.id for row in books.customers.values()}
+    for side in (debit, credit):
+        if isinstance(side, AccountRow) and side.id in customer_ids:
+            new.customer_id, new.balance_after = side.id, side.balance
+    books.transfers[new.id] = new
+    books.new_transfers.append(new)
+
+
+def _pay_debt(books: Books, organization_id: UUID, purchase: Transfer) -> None:
+    customer, receivable = books.customers[organization_id], books.receivables.get(organization_id)
+    if receivable is None or receivable.balance >= 0:
+        return
+    paid = min(-receivable.balance, customer.balance - customer.held)
+    if paid:
+        row_id = derived_id(f"debt:{purchase.key}")
+        note = "Paid what was owed"
+        debt = TransferRow(row_id, customer.id, receivable.id, paid, "debt", None, None, purchase.cause, note)
+        _post(books, debt, customer, receivable)
+
+
+def _row(books: Books, account: Account) -> AccountRow | int | None:
+    match account:
+        case UUID():
+            return books.customers.get(account)
+        case Receivable(organization_id=organization_id):
+            return books.receivables.get(organization_id)
+        case _:
+            return _system(account)
+
+
+def _system(account: SystemAccount) -> int:
+    return SYSTEM_ACCOUNT_IDS[account]

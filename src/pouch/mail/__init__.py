@@ -1,0 +1,1 @@
+"""The outbox: mails written with the rows they speak of, sent later."""

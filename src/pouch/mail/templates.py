@@ -1,0 +1,59 @@
+"""What letters say: each kind has a text and an HTML template, in the room that writes it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateError, select_autoescape
+
+SUBJECT_CHARACTERS_MAX = 200
+_SUBJECT = "Subject:"
+# Control characters and Unicode's own line ends.
+_NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A letter in words, ready to be put into an envelope."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class Templates:
+    """Finds `mail/<kind>.txt` and `mail/<kind>.html` in a list of (package, folder) pairs.
+
+    The first line of the text is "Subject: …". Templates see the letter's context and `to`, `site_name`, `site_url`
+    (without a trailing slash) and `support_email` (None when there is none); the HTML also sees `subject`. A name that
+    is not there is an error, never an empty place in a letter.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[tuple[str, str]] = (),
+        *,
+        site_name: str,
+        site_url: str,
+        support_email: str | None = None,
+    ) -> None:
+        own = PackageLoader("pouch.mail", "templates")
+        self._environment = Environment(
+            loader=ChoiceLoader([own, *(PackageLoader(package, folder) for package, folder in places)]),
+            autoescape=select_autoescape(("html",), default=False),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._site = {"site_name": site_name, "site_url": site_url, "support_email": support_email}
+
+    def render(self, kind: str, *, to: str, context: Mapping[str, str]) -> Words:
+        """Put a letter into words. Raises jinja2.TemplateError for what is missing, in the folder or in the context."""
+        frame: dict[str, object] = {**self._site, **context, "to": to}
+        first, _, text = self._environment.get_template(f"mail/{kind}.txt").render(frame).partition("\n")
+        if not first.startswith(_SUBJECT):
+            raise TemplateError(f'mail/{kind}.txt does not begin with "{_SUBJECT}"')
+        subject = _NOT_IN_A_LINE.sub(" ", first.removeprefix(_SUBJECT)).strip()[:SUBJECT_CHARACTERS_MAX]
+        html = self._environment.get_template(f"mail/{kind}.html").render({**frame, "subject": subject})
+        return Words(subject=subject, text=f"{text.strip()}\n", html=html)

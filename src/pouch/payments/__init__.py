@@ -1,0 +1,1 @@
+"""Money from cards: checkout, events, settlement."""

@@ -1,0 +1,160 @@
+"""Starting a purchase: the row, then the customer, then the payment page."""
+
+import asyncio
+import re
+from typing import NoReturn
+from uuid import UUID
+
+import structlog
+
+from pouch.base.clock import Clock, system_clock
+from pouch.base.database import Database
+from pouch.base.errors import InvalidInput
+from pouch.base.money import NANOS_PER_CENT, Money
+from pouch.mail.outbox import address
+from pouch.payments import purchases
+from pouch.payments.errors import AttemptReused, KeyReused, NoProcessor, ProcessorRefused, ProcessorSilent
+from pouch.payments.processor import Processor
+from pouch.payments.types import Order, Purchase, Session
+from pouch.settings import Settings
+from pouch.web.filters import dollars
+
+SESSION_LIFE_S = 23 * 3600
+"""How long a payment page can be paid. Stripe allows a day; the hour less is for clocks that differ, and keeps every
+repetition of the request within the day for which its key is remembered."""
+SESSION_LEFT_S_MIN = 45 * 60
+"""With less of that life left no page is made: Stripe wants half an hour from its own clock."""
+START_TIMEOUT_S = 12.0
+"""A buyer waits no longer for the payment page; the purchase's own page offers it later."""
+
+_ATTEMPT = re.compile(r"[!-~]{1,100}", re.ASCII)
+_log = structlog.get_logger("pouch.payments")
+
+
+class Checkout:
+    """Takes a buyer to the card processor's payment page.
+
+    The row is committed before the processor hears of it, and its id is the key of the request. So a form that is
+    sent twice, a lost answer and a crash all end at the same purchase and the same page.
+    """
+
+    def __init__(
+        self, database: Database, processor: Processor | None, settings: Settings, *, clock: Clock = system_clock
+    ) -> None:
+        self._database = database
+        self._processor = processor
+        self._clock = clock
+        self._credits = settings.file.credits
+        self._product = f"{settings.file.site.name} credits"
+        self._site_url = settings.url
+
+    @property
+    def is_open(self) -> bool:
+        """Whether credits can be bought with a card here."""
+        return self._processor is not None
+
+    async def start(
+        self, *, organization_id: UUID, person_id: UUID, email: str, amount: Money, attempt: str
+    ) -> Purchase:
+        """The purchase of this attempt, with its payment page when the processor answered: send the buyer to `url_of`.
+
+        The same attempt gives the same purchase, in whatever state it is by now. Raises InvalidInput (`amount_usd`),
+        NoProcessor, AttemptReused when the attempt came before with another amount, and ProcessorRefused when there
+        will be no payment page; no answer is no failure: the purchase stays `created` and is tried again.
+        """
+        self._check(amount, attempt)
+        if self._processor is None:
+            raise NoProcessor
+        order = Order(organization_id, person_id, address(email), amount, attempt)
+        async with self._database.transaction() as db:
+            purchase = await purchases.add_purchase(db, order, self._processor.mode, SESSION_LIFE_S)
+        if purchase.amount != amount:
+            raise AttemptReused(purchase.id, purchase.amount)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                return await self.open(purchase)
+        except (ProcessorSilent, TimeoutError) as error:
+            _log.warning("purchase_not_opened", purchase=purchase.shown_id, reason=repr(error))
+            # Of two clicks the processor answers one and refuses the other for the moment: take what the first got.
+            async with self._database.transaction() as db:
+                return await purchases.get_purchase(db, purchase.id)
+
+    async def open(self, purchase: Purchase) -> Purchase:
+        """Give a `created` purchase its payment page: it is `open` then. Other states are left alone.
+
+        Repeating it, also at the same time, gives the same page. Raises ProcessorSilent when it may or may not have
+        been made, and ProcessorRefused when it will not be; the purchase is `failed` then.
+        """
+        processor = self._processor
+        if processor is None or purchase.state != "created" or purchase.mode != processor.mode:
+            return purchase
+        async with self._database.transaction() as db:
+            if await purchases.expire_unopened(db, purchase.id, SESSION_LEFT_S_MIN):
+                return await purchases.get_purchase(db, purchase.id)
+        try:
+            customer = await self._customer(processor, purchase)
+            session = await self._session(processor, purchase, customer)
+        except ProcessorRefused as refused:
+            await self._give_up(purchase, refused)
+        async with self._database.transaction() as db:
+            if not await purchases.mark_open(db, purchase.id, session):
+                _log.info("purchase_already_open", purchase=purchase.shown_id)
+            return await purchases.get_purchase(db, purchase.id)
+
+    def url_of(self, purchase: Purchase) -> str:
+        """Where the buyer goes next: the payment page while it can be paid, else the purchase's own page."""
+        if purchase.state == "open" and purchase.session_url and purchase.session_expires_at > self._clock():
+            return purchase.session_url
+        return self.page_of(purchase)
+
+    def page_of(self, purchase: Purchase) -> str:
+        """The purchase's own page, which is its receipt, too."""
+        return f"{self._site_url}/billing/purchases/{purchase.shown_id}"
+
+    def _check(self, amount: Money, attempt: str) -> None:
+        if amount.nanos % NANOS_PER_CENT:
+            raise InvalidInput("Cards are charged in whole cents.", field="amount_usd")
+        least, most = self._credits.purchase_min_usd, self._credits.purchase_max_usd
+        if not least <= amount <= most:
+            raise InvalidInput(f"The amount must be from {dollars(least)} to {dollars(most)}.", field="amount_usd")
+        if not _ATTEMPT.fullmatch(attempt):
+            raise InvalidInput("The form was not complete. Open Billing again.", field="attempt")
+
+    async def _customer(self, processor: Processor, purchase: Purchase) -> str:
+        """The organization's customer, made once: its request is written down before it is sent.
+
+        A key that was forgotten after a day makes a second customer. It holds neither money nor card, so nothing is
+        lost but tidiness.
+        """
+        async with self._database.transaction() as db:
+            known, email = await purchases.add_customer(db, purchase.organization_id, processor.mode, purchase.email)
+        if known is not None:
+            return known
+        made = await processor.create_customer(
+            organization_id=purchase.organization_id, email=email, key=f"cust:{purchase.organization_id}"
+        )
+        async with self._database.transaction() as db:
+            return await purchases.store_customer(db, purchase.organization_id, processor.mode, made)
+
+    async def _session(self, processor: Processor, purchase: Purchase, customer: str) -> Session:
+        try:
+            return await processor.create_session(
+                purchase,
+                customer=customer,
+                product=self._product,
+                page=self.page_of(purchase),
+                key=f"co:{purchase.id}",
+            )
+        except KeyReused:
+            # The site's name or address changed between two tries, so this is another request under the same key. The
+            # first may have been answered while nobody listened: what it made is looked up, never made a second time.
+            made = await processor.look_up_session(customer=customer, reference=purchase.shown_id)
+            if made is None:
+                raise
+            return made
+
+    async def _give_up(self, purchase: Purchase, refused: ProcessorRefused) -> NoReturn:
+        _log.error("purchase_refused", purchase=purchase.shown_id, reason=refused.reason)
+        async with self._database.transaction() as db:
+            await purchases.move(db, purchase.id, "failed", since=["created"], reason=refused.message)
+        raise refused

@@ -1,0 +1,77 @@
+"""What payments refuse, and what the card processor answers when it does not do what it was asked.
+
+PouchError
+├── NoProcessor         403  this Pouch sells nothing
+├── AttemptReused       409  the same attempt was sent with another amount
+├── ProcessorSilent     503  no answer: it may have happened, so the same request with the same key goes again
+└── ProcessorRefused    503  a definite no; nothing happened, and repeating it changes nothing
+    ├── KeyReused            the key belongs to a request with other content: look up what that made
+    └── NoSuchObject         the processor does not know the id
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pouch.base.errors import Conflict, InvalidInput, NotAllowed, PouchError, Unavailable
+from pouch.base.money import Money
+from pouch.web.filters import dollars
+
+
+class NoProcessor(NotAllowed):
+    """Cards cannot be charged here; the operator gives credits by hand."""
+
+    code = "no_processor"
+
+    def __init__(self) -> None:
+        super().__init__("Credits cannot be bought with a card here. Ask your operator for some.")
+
+
+class AttemptReused(Conflict):
+    """An attempt is one intention: the amount cannot change under it."""
+
+    code = "attempt_reused"
+
+    def __init__(self, purchase_id: UUID, amount: Money) -> None:
+        super().__init__(
+            f"This form has already started a purchase of {dollars(amount)}. Open Billing again for another one."
+        )
+        self.purchase_id = purchase_id
+        self.amount = amount
+
+
+class ProcessorSilent(Unavailable):
+    """The card processor gave no usable answer: whether it did what it was asked is unknown.
+
+    `reason` is for the operator, not for the buyer.
+    """
+
+    code = "processor_silent"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The card processor does not answer right now. Try again in a minute.", retry_after_s=60)
+        self.reason = reason
+
+
+class ProcessorRefused(PouchError):
+    """The card processor said no, and nothing was done. `reason` is for the operator, not for the buyer."""
+
+    code: ClassVar[str] = "processor_refused"
+    status: ClassVar[int] = 503
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The card processor refused the payment before it began. Nothing was charged.")
+        self.reason = reason
+
+
+class KeyReused(ProcessorRefused):
+    """The idempotency key was used for a request with other content, so something may exist under it."""
+
+
+class NoSuchObject(ProcessorRefused):
+    """The card processor does not know the object."""
+
+
+class NotSigned(InvalidInput):
+    """A webhook whose signature does not hold. Nothing of it is kept."""
+
+    code = "not_signed"

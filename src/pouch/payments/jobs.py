@@ -1,0 +1,48 @@
+"""What a worker does for payments when the bell rings, or when something has waited too long for it."""
+
+from uuid import UUID
+
+from pouch.base.database import Connection, Database
+from pouch.jobs import claims
+from pouch.jobs.registry import Jobs
+from pouch.payments import events, purchases
+from pouch.payments.errors import ProcessorRefused, ProcessorSilent
+from pouch.payments.events import Inbox
+from pouch.payments.processor import Processor
+from pouch.payments.sync import Sync
+
+JOB = "payments.purchase"
+LEASE_S = 60.0
+
+
+class PaymentJobs:
+    """The handlers. Each claims its row, and may be called twice, late or for a row that is done."""
+
+    def __init__(self, database: Database, processor: Processor, sync: Sync, inbox: Inbox) -> None:
+        self._database = database
+        self._processor = processor
+        self._sync = sync
+        self._inbox = inbox
+
+    def register(self, jobs: Jobs) -> None:
+        """Tell the worker about both kinds."""
+        jobs.register(events.JOB, self._inbox.process, events.due)
+        jobs.register(JOB, self.look_after, self.due)
+
+    async def look_after(self, purchase_id: UUID) -> None:
+        """Ask the processor about a purchase that no event has brought to its end."""
+        async with self._database.transaction() as db:
+            claim = await claims.claim(db, purchases.TABLE, purchase_id, LEASE_S)
+        if claim is None:
+            return
+        error = ""
+        try:
+            await self._sync.purchase(purchase_id)
+        except (ProcessorSilent, ProcessorRefused) as failure:
+            error = failure.reason
+        async with self._database.transaction() as db:
+            await purchases.come_back(db, claim, error)
+
+    async def due(self, db: Connection) -> list[UUID]:
+        """The purchases to ask about; those of another mode wait until its processor is back."""
+        return await purchases.due(db, self._processor.mode)

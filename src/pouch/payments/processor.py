@@ -1,0 +1,156 @@
+"""The card processor: what Pouch asks of Stripe's API, and nothing more.
+
+Every request that makes something carries our key, the id of the row that causes it. So the SDK may repeat it, and so
+may we: the processor does it once. A request without an answer is `ProcessorSilent`, which means unknown, never no.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from pouch.base.ids import show_id
+from pouch.payments.errors import ProcessorSilent
+from pouch.payments.types import Event, Mode, Purchase, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import stripe
+
+    from pouch.payments.sdk import Sdk
+
+TIMEOUT_S = 8.0
+"""For one try of one request."""
+SESSIONS_LISTED = 100
+
+T = TypeVar("T")
+_SESSION = TypeAdapter(Session)
+
+
+class Processor:
+    """Stripe, or a server that speaks its API, under one account."""
+
+    def __init__(
+        self,
+        *,
+        kind: Literal["stripe", "embedded"],
+        secret_key: str,
+        webhook_secret: str | None,
+        api_base: str,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.mode: Mode = "embedded" if kind == "embedded" else "live" if "_live_" in secret_key[:8] else "test"
+        self._secret_key = secret_key
+        self._webhook_secret = webhook_secret
+        self._api_base = api_base.rstrip("/")
+        self._timeout_s = timeout_s
+        self._loading = asyncio.Lock()
+        self._sdk: Sdk | None = None
+
+    async def open(self) -> None:
+        """Load the SDK, off the event loop. Without this the first request does it."""
+        await self._loaded()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._sdk is not None:
+            await self._sdk.close()
+
+    async def create_customer(self, *, organization_id: UUID, email: str, key: str) -> str:
+        """Make the organization's customer and return its id; the same key makes it once."""
+        customer = await self._ask(
+            lambda client: client.v1.customers.create_async(
+                {"email": email, "metadata": {"organization": show_id("org", organization_id)}},
+                {"idempotency_key": key},
+            )
+        )
+        return customer.id
+
+    async def create_session(self, purchase: Purchase, *, customer: str, product: str, page: str, key: str) -> Session:
+        """Make the purchase's payment page; the same key makes it once. Paid or not, it leads back to `page`.
+
+        Raises KeyReused when anything but the key differs.
+        """
+        metadata = {"purchase": purchase.shown_id, "organization": show_id("org", purchase.organization_id)}
+        session = await self._ask(
+            lambda client: client.v1.checkout.sessions.create_async(
+                {
+                    "mode": "payment",
+                    "customer": customer,
+                    "client_reference_id": purchase.shown_id,
+                    "metadata": metadata,
+                    "payment_intent_data": {"metadata": metadata},
+                    "line_items": [
+                        {
+                            "quantity": 1,
+                            "price_data": {
+                                "currency": "usd",
+                                "unit_amount": purchase.amount.to_cents(),
+                                "product_data": {"name": product},
+                            },
+                        }
+                    ],
+                    "success_url": f"{page}?from=checkout",
+                    "cancel_url": page,
+                    "expires_at": int(purchase.session_expires_at.timestamp()),
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return _read(_SESSION, session)
+
+    async def find_session(self, session_id: str) -> Session:
+        """A session as it is now, with its payment, charge and card. Raises NoSuchObject."""
+        found = await self._ask(
+            lambda client: client.v1.checkout.sessions.retrieve_async(
+                session_id, {"expand": ["payment_intent.latest_charge"]}
+            )
+        )
+        return _read(_SESSION, found)
+
+    async def find_session_of(self, payment_id: str) -> Session | None:
+        """The session that a payment was made through. None when it was made some other way."""
+        found = await self._ask(
+            lambda client: client.v1.checkout.sessions.list_async({"payment_intent": payment_id, "limit": 1})
+        )
+        return await self.find_session(found.data[0].id) if found.data else None
+
+    async def look_up_session(self, *, customer: str, reference: str) -> Session | None:
+        """The session that was made for a purchase, if one was: the newest 100 of its customer are searched."""
+        found = await self._ask(
+            lambda client: client.v1.checkout.sessions.list_async({"customer": customer, "limit": SESSIONS_LISTED})
+        )
+        sessions = [_read(_SESSION, session) for session in found.data]
+        return next((session for session in sessions if session.client_reference_id == reference), None)
+
+    async def read_event(self, body: bytes, signature: str) -> Event:
+        """Check the signature over the raw bytes, and only then read them. Raises NotSigned."""
+        return (await self._loaded()).read_event(body, signature)
+
+    async def _ask(self, call: "Callable[[stripe.StripeClient], Awaitable[T]]") -> T:
+        return await (await self._loaded()).ask(call)
+
+    async def _loaded(self) -> "Sdk":
+        async with self._loading:
+            if self._sdk is None:
+                self._sdk = await asyncio.to_thread(self._load)
+        return self._sdk
+
+    def _load(self) -> "Sdk":
+        from pouch.payments.sdk import Sdk  # noqa: PLC0415 -- slow to import, and most commands never pay
+
+        return Sdk(
+            secret_key=self._secret_key,
+            webhook_secret=self._webhook_secret,
+            api_base=self._api_base,
+            timeout_s=self._timeout_s,
+        )
+
+
+def _read(shape: TypeAdapter[T], found: "stripe.StripeObject") -> T:
+    try:
+        return shape.validate_python(found.to_dict())
+    except ValidationError as error:
+        raise ProcessorSilent(f"An answer that cannot be read: {error}") from error

@@ -1,0 +1,266 @@
+"""The rows of purchases and of customers at the card processor. States move by compare-and-set only."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from pouch.base.database import Connection
+from pouch.base.errors import NotFound
+from pouch.base.ids import new_id
+from pouch.base.money import ZERO, Money
+from pouch.jobs.claims import DUE_ROWS_MAX, ERROR_CHARACTERS_MAX, Claim
+from pouch.payments.types import Mode, Order, Payment, Purchase, PurchaseState, Session
+
+TABLE = "payment_purchases"
+
+_COLUMNS = """
+id, number, organization_id, person_id, email, attempt, mode, state, amount_nanos, created_at, session_expires_at,
+session_id, session_url, payment_id, card_brand, card_last4, credited_at, reason, quarantine
+"""
+
+
+async def list_purchases(db: Connection, organization_id: UUID, limit: int = 100) -> list[Purchase]:
+    """An organization's purchases, newest first, the unpaid ones among them."""
+    return await _read(db, "WHERE organization_id = %s ORDER BY id DESC LIMIT %s", organization_id, limit)
+
+
+async def find_purchase(db: Connection, organization_id: UUID, purchase_id: UUID) -> Purchase | None:
+    """One purchase of this organization. None for everybody else's."""
+    return await _read_one(db, "WHERE organization_id = %s AND id = %s", organization_id, purchase_id)
+
+
+async def list_waiting(db: Connection, organization_id: UUID) -> list[Purchase]:
+    """The purchases that may still be paid or confirmed, newest first: whoever buys again should see them before."""
+    return await _read(
+        db,
+        """
+        WHERE organization_id = %s
+          AND (state = 'processing' OR state IN ('created', 'open') AND session_expires_at > now())
+        ORDER BY id DESC LIMIT 20
+        """,
+        organization_id,
+    )
+
+
+async def newest_states(
+    db: Connection, organization_ids: Sequence[UUID], limit: int
+) -> dict[UUID, list[tuple[UUID, PurchaseState]]]:
+    """The newest purchases of each organization and their states, newest first."""
+    rows = await db.execute(
+        """
+        SELECT o.id, p.id, p.state FROM unnest(%s::uuid[]) AS o (id)
+         CROSS JOIN LATERAL (SELECT id, state FROM payment_purchases WHERE organization_id = o.id
+                              ORDER BY id DESC LIMIT %s) AS p
+         ORDER BY o.id, p.id DESC
+        """,
+        (list(organization_ids), limit),
+    )
+    found: dict[UUID, list[tuple[UUID, PurchaseState]]] = {}
+    for organization_id, purchase_id, state in await rows.fetchall():
+        found.setdefault(organization_id, []).append((purchase_id, state))
+    return found
+
+
+async def pending_total(db: Connection, organization_id: UUID) -> Money:
+    """What was paid by a method that takes days and is not confirmed yet."""
+    rows = await db.execute(
+        "SELECT sum(amount_nanos)::bigint FROM payment_purchases WHERE organization_id = %s AND state = 'processing'",
+        (organization_id,),
+    )
+    row = await rows.fetchone()
+    return Money(row[0]) if row is not None and row[0] is not None else ZERO
+
+
+async def get_purchase(db: Connection, purchase_id: UUID) -> Purchase:
+    """A purchase of whichever organization, for jobs. Raises NotFound."""
+    return _known(await _read_one(db, "WHERE id = %s", purchase_id))
+
+
+async def lock_purchase(db: Connection, purchase_id: UUID) -> Purchase:
+    """The purchase, locked until the transaction ends. Raises NotFound."""
+    return _known(await _read_one(db, "WHERE id = %s FOR NO KEY UPDATE", purchase_id))
+
+
+async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) -> Purchase:
+    """The purchase of this attempt: a new one, or the one that the same attempt made before, whatever its amount."""
+    await db.execute(
+        """
+        INSERT INTO payment_purchases
+            (id, organization_id, person_id, email, attempt, amount_nanos, mode, session_expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, date_trunc('second', now()) + make_interval(secs => %s))
+        ON CONFLICT ON CONSTRAINT payment_purchases_attempt DO NOTHING
+        """,
+        (
+            new_id(),
+            order.organization_id,
+            order.person_id,
+            order.email,
+            order.attempt,
+            order.amount.nanos,
+            mode,
+            life_s,
+        ),
+    )
+    return _known(
+        await _read_one(db, "WHERE organization_id = %s AND attempt = %s", order.organization_id, order.attempt)
+    )
+
+
+async def mark_open(db: Connection, purchase_id: UUID, session: Session) -> bool:
+    """Move `created` to `open`, with the session that was made for it. False when it was not `created` any more."""
+    moved = await db.execute(
+        """
+        UPDATE payment_purchases
+           SET state = 'open', session_id = %s, session_url = %s
+         WHERE id = %s AND state = 'created'
+        """,
+        (session.id, session.url, purchase_id),
+    )
+    return moved.rowcount == 1
+
+
+async def mark_credited(db: Connection, purchase_id: UUID, session: Session, payment: Payment) -> bool:
+    """Move an unpaid purchase to `credited`. False when it was credited before.
+
+    This is the first guard against a second credit; the ledger's key is the other.
+    """
+    brand, last4 = payment.method
+    moved = await db.execute(
+        """
+        UPDATE payment_purchases
+           SET state = 'credited', credited_at = now(), payment_id = %s, session_id = %s,
+               card_brand = %s, card_last4 = %s, reason = '', quarantine = '', due_at = NULL, lease_until = NULL
+         WHERE id = %s AND state IN ('created', 'open', 'processing', 'failed', 'expired')
+        """,
+        (payment.id, session.id, brand, last4, purchase_id),
+    )
+    return moved.rowcount == 1
+
+
+async def move(
+    db: Connection, purchase_id: UUID, to: PurchaseState, *, since: Collection[PurchaseState], reason: str = ""
+) -> bool:
+    """Move the state if it is one of `since`. False when it is not, and then nothing changes."""
+    moved = await db.execute(
+        """
+        UPDATE payment_purchases
+           SET state = %(to)s, reason = %(reason)s,
+               due_at = CASE WHEN %(to)s IN ('failed', 'expired') THEN NULL ELSE due_at END
+         WHERE id = %(id)s AND state = ANY(%(since)s)
+        """,
+        {"to": to, "reason": reason, "id": purchase_id, "since": list(since)},
+    )
+    return moved.rowcount == 1
+
+
+async def quarantine(db: Connection, purchase_id: UUID, reason: str) -> bool:
+    """Set an unpaid purchase aside for the operator; jobs leave it alone. False when it was set aside before."""
+    moved = await db.execute(
+        """
+        UPDATE payment_purchases
+           SET quarantine = %s, due_at = NULL
+         WHERE id = %s AND quarantine = '' AND state IN ('created', 'open', 'processing', 'failed', 'expired')
+        """,
+        (reason, purchase_id),
+    )
+    return moved.rowcount == 1
+
+
+async def expire_unopened(db: Connection, purchase_id: UUID, left_s_min: float) -> bool:
+    """Move `created` to `expired` when its session's time is too short to make one; False when it is not.
+
+    Nobody was given a payment page, so nobody can have paid.
+    """
+    moved = await db.execute(
+        """
+        UPDATE payment_purchases
+           SET state = 'expired', due_at = NULL
+         WHERE id = %s AND state = 'created' AND session_expires_at < now() + make_interval(secs => %s)
+        """,
+        (purchase_id, left_s_min),
+    )
+    return moved.rowcount == 1
+
+
+async def due(db: Connection, mode: Mode) -> list[UUID]:
+    """The purchases that nobody has looked at for long enough, longest due first."""
+    rows = await db.execute(
+        """
+        SELECT id FROM payment_purchases
+         WHERE due_at <= now() AND (lease_until IS NULL OR lease_until < now()) AND mode = %s
+         ORDER BY due_at LIMIT %s
+        """,
+        (mode, DUE_ROWS_MAX),
+    )
+    return [purchase_id for (purchase_id,) in await rows.fetchall()]
+
+
+async def come_back(db: Connection, held: Claim, error: str) -> None:
+    """Be due again after as long as it has waited so far, 2 to 30 minutes; never again once nothing can come of it.
+
+    After a month nobody asks any more: the slowest ways to pay take two weeks, and an event still finds it.
+    """
+    await db.execute(
+        """
+        UPDATE payment_purchases
+           SET due_at = CASE
+                   WHEN state IN ('created', 'open', 'processing') AND quarantine = ''
+                        AND created_at > now() - interval '30 days'
+                   THEN now() + least(greatest(now() - created_at, interval '2 minutes'), interval '30 minutes')
+               END,
+               lease_until = NULL,
+               error = %s
+         WHERE id = %s AND epoch = %s AND lease_until IS NOT NULL
+        """,
+        (error.replace("\x00", "")[:ERROR_CHARACTERS_MAX], held.row_id, held.epoch),
+    )
+
+
+async def add_customer(db: Connection, organization_id: UUID, mode: Mode, email: str) -> tuple[str | None, str]:
+    """The organization's customer at the processor, if it is known, and the address it is, or will be, made with."""
+    await db.execute(
+        "INSERT INTO payment_customers (organization_id, mode, email) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (organization_id, mode, email),
+    )
+    rows = await db.execute(
+        "SELECT stripe_id, email FROM payment_customers WHERE organization_id = %s AND mode = %s",
+        (organization_id, mode),
+    )
+    row = await rows.fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+async def find_customer(db: Connection, organization_id: UUID, mode: Mode) -> str | None:
+    """The organization's customer at the processor, if it has one."""
+    rows = await db.execute(
+        "SELECT stripe_id FROM payment_customers WHERE organization_id = %s AND mode = %s", (organization_id, mode)
+    )
+    row = await rows.fetchone()
+    return None if row is None else row[0]
+
+
+async def store_customer(db: Connection, organization_id: UUID, mode: Mode, stripe_id: str) -> str:
+    """Keep the first id that is stored, and return it."""
+    await db.execute(
+        "UPDATE payment_customers SET stripe_id = %s WHERE organization_id = %s AND mode = %s AND stripe_id IS NULL",
+        (stripe_id, organization_id, mode),
+    )
+    return await find_customer(db, organization_id, mode) or stripe_id
+
+
+async def _read(db: Connection, where: str, *values: object) -> list[Purchase]:
+    cursor = db.cursor(row_factory=dict_row)
+    rows = await cursor.execute(f"SELECT {_COLUMNS} FROM payment_purchases {where}", values)
+    return [Purchase(amount=Money(row.pop("amount_nanos")), **row) for row in await rows.fetchall()]
+
+
+async def _read_one(db: Connection, where: str, *values: object) -> Purchase | None:
+    return next(iter(await _read(db, where, *values)), None)
+
+
+def _known(purchase: Purchase | None) -> Purchase:
+    if purchase is None:
+        raise NotFound("There is no such purchase.")
+    return purchase

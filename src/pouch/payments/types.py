@@ -1,0 +1,179 @@
+"""A purchase, and those parts of the card processor's objects that Pouch reads. Amounts of the latter are cents."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pouch.base.ids import show_id
+from pouch.base.money import Money
+
+Mode = Literal["live", "test", "embedded"]
+"""Whose money: real, Stripe's test mode, or the embedded processor. Objects of one mode are unknown in another."""
+
+PurchaseState = Literal[
+    "created",
+    "open",
+    "processing",
+    "credited",
+    "failed",
+    "expired",
+    "part_refunded",
+    "refunded",
+    "disputed",
+    "dispute_lost",
+]
+
+UNPAID: frozenset[PurchaseState] = frozenset({"created", "open", "processing", "failed", "expired"})
+"""The states from which a payment that is found credits, however late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asks for. `attempt` was minted by the page they saw, so that a form sent twice is one order."""
+
+    organization_id: UUID
+    person_id: UUID
+    email: str
+    amount: Money
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One intention to buy credits, from the click to the receipt."""
+
+    id: UUID
+    number: int
+    """The receipt number, counted per installation."""
+    organization_id: UUID
+    person_id: UUID
+    email: str
+    attempt: str
+    mode: Mode
+    state: PurchaseState
+    amount: Money
+    created_at: datetime
+    session_expires_at: datetime
+    session_id: str | None
+    session_url: str | None
+    payment_id: str | None
+    card_brand: str
+    card_last4: str
+    credited_at: datetime | None
+    reason: str
+    """Why it failed, in words for the buyer."""
+    quarantine: str
+    """What does not agree with the processor's objects; not for the buyer."""
+
+    @property
+    def shown_id(self) -> str:
+        """The id as people, links and the card processor see it."""
+        return show_id("pur", self.id)
+
+    @property
+    def card(self) -> str:
+        """How it was paid, such as "Visa ending 4242"; nothing before it is paid."""
+        return card_name(self.card_brand, self.card_last4)
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether a payment may still be found for it."""
+        return self.state in UNPAID
+
+
+@dataclass(frozen=True, slots=True)
+class CardDetails:
+    """What a receipt says about a card."""
+
+    brand: str | None = None
+    last4: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDetails:
+    """How it was paid; `card` for cards only."""
+
+    type: str = ""
+    card: CardDetails | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The movement of money behind a payment."""
+
+    id: str
+    payment_method_details: MethodDetails | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A PaymentIntent."""
+
+    id: str
+    status: str
+    currency: str
+    amount_received: int = 0
+    customer: str | None = None
+    livemode: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+    latest_charge: Charge | str | None = None
+
+    @property
+    def method(self) -> tuple[str, str]:
+        """Brand and last four digits, or the kind of payment and nothing."""
+        charge = self.latest_charge
+        details = charge.payment_method_details if isinstance(charge, Charge) else None
+        if details is None:
+            return "", ""
+        if details.card is None:
+            return details.type, ""
+        return details.card.brand or details.type, details.card.last4 or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A Checkout Session. `payment_intent` is the payment itself where it was fetched with it."""
+
+    id: str
+    status: Literal["open", "complete", "expired"] | None = None
+    url: str | None = None
+    client_reference_id: str | None = None
+    customer: str | None = None
+    livemode: bool = False
+    payment_intent: Payment | str | None = None
+
+    @property
+    def payment(self) -> Payment | None:
+        """The payment, once there is one."""
+        return self.payment_intent if isinstance(self.payment_intent, Payment) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a webhook says, as far as it is believed: which object to look at."""
+
+    id: str
+    type: str
+    object_id: str
+    account: str
+    livemode: bool
+    occurred_at: datetime
+
+
+_BRANDS = {
+    "visa": "Visa",
+    "mastercard": "Mastercard",
+    "amex": "American Express",
+    "diners": "Diners Club",
+    "jcb": "JCB",
+    "unionpay": "UnionPay",
+    "us_bank_account": "US bank account",
+    "sepa_debit": "SEPA debit",
+}
+
+
+def card_name(brand: str, last4: str) -> str:
+    """Write "Visa ending 4242", "Link" where there are no digits, nothing where nothing is known."""
+    name = _BRANDS.get(brand, brand.replace("_", " ").capitalize())
+    return f"{name} ending {last4}" if name and last4 else name

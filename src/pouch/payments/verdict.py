@@ -1,0 +1,55 @@
+"""What the card processor's objects mean for a purchase. Pure: it reads and decides, and changes nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pouch.base.ids import show_id
+from pouch.payments.types import Payment, Purchase, Session
+
+CURRENCY = "usd"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`credit`: the money came. `quarantine`: money came, but it is not what this purchase asked for."""
+
+    what: Literal["credit", "quarantine", "processing", "failed", "expired", "open"]
+    reason: str = ""
+
+
+def judge(purchase: Purchase, customer: str | None, session: Session) -> Verdict:
+    """Decide by the payment first: a payment that succeeded counts, whatever its session or our row say by now."""
+    payment = session.payment
+    if payment is not None and payment.status == "succeeded":
+        wrong = differences(purchase, customer, session, payment)
+        return Verdict("quarantine", "; ".join(wrong)) if wrong else Verdict("credit")
+    if purchase.session_id not in {None, session.id}:
+        return Verdict("open")
+    if session.status == "expired":
+        return Verdict("expired")
+    if session.status == "complete":
+        if payment is not None and payment.status in {"requires_payment_method", "canceled"}:
+            return Verdict("failed", "The payment did not come through. Nothing was charged.")
+        return Verdict("processing")
+    return Verdict("open")
+
+
+def differences(purchase: Purchase, customer: str | None, session: Session, payment: Payment) -> list[str]:
+    """What the processor's objects say otherwise than our rows, one sentence each; none, and it may be credited."""
+    organization = show_id("org", purchase.organization_id)
+    cents = purchase.amount.to_cents()
+    said: list[tuple[str, object, object]] = [
+        ("amount in cents", cents, payment.amount_received),
+        ("currency", CURRENCY, payment.currency),
+        ("customer", customer, payment.customer),
+        ("purchase", purchase.shown_id, payment.metadata.get("purchase")),
+        ("organization", organization, payment.metadata.get("organization")),
+        ("reference", purchase.shown_id, session.client_reference_id),
+        ("live mode", purchase.mode == "live", payment.livemode),
+    ]
+    # Unknown to us after a crash between making and storing it; the key makes sure that there is only one.
+    if purchase.session_id is not None:
+        said.append(("session", purchase.session_id, session.id))
+    if purchase.payment_id is not None:
+        said.append(("payment", purchase.payment_id, payment.id))
+    return [f"{what}: {ours} asked, {theirs} found" for what, ours, theirs in said if ours != theirs]

@@ -1,0 +1,329 @@
+"""Every POUCH_* variable and every pouch.toml field, typed, read once at start."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pouch.base.money import Dollars, Money
+from pouch.base.secret_keys import SecretKeys
+
+PriceClass = Literal[
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "reasoning",
+    "image",
+    "audio_minute",
+    "search",
+    "request",
+]
+
+SECRET_KEY_FILE = "secret-key"  # noqa: S105 -- the name of the file, not what is in it
+"""In the data folder, for its owner only."""
+TOKENS_MAX = 1_000_000_000
+"""No model reads or writes more at once."""
+
+
+class SettingsError(Exception):
+    """What the operator wrote cannot be used; the text names the place and the remedy."""
+
+
+def _exact_price(value: object) -> Money:
+    if not isinstance(value, str):
+        # pydantic reports ValueError, not TypeError.
+        raise ValueError('a price is written as text, such as "0.25": a number has already lost digits')  # noqa: TRY004
+    try:
+        return Money.parse(value)
+    except ValueError as error:
+        raise ValueError(f"{value[:40]!r} is not a price such as 0.25, with at most nine decimals") from error
+
+
+def _server_address(value: str) -> str:
+    address = urlsplit(value)
+    if address.scheme not in {"http", "https"} or not address.hostname or {"?", "#", "@"} & set(value):
+        raise ValueError("it must look like https://api.example.com/v1, without a key, a question mark or a hash in it")
+    return value.rstrip("/")
+
+
+def _mail_domain(value: str) -> str:
+    address = f"x@{value.strip().removeprefix('@')}"
+    try:
+        # The spelling that folded addresses have, too.
+        return validate_email(address, check_deliverability=False, globally_deliverable=False).ascii_domain
+    except EmailNotValidError as error:
+        raise ValueError(f"{value[:60]!r} is not a domain such as example.com") from error
+
+
+Price = Annotated[Money, BeforeValidator(_exact_price)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Site(_Section):
+    """How this Pouch calls itself."""
+
+    name: str = "Pouch"
+    support_email: str | None = None
+    """Shown where a person may need help."""
+
+
+class Accounts(_Section):
+    """Who may sign up."""
+
+    sign_up: Literal["open", "invite", "closed"] = "open"
+    """invite: only with a link that `pouch invite` made. closed: not even with one."""
+    allowed_domains: tuple[Annotated[str, AfterValidator(_mail_domain)], ...] = ()
+    """Strangers sign up, and addresses are changed, only to these. Empty: to any. Invitations may go anywhere."""
+
+
+class Credits(_Section):
+    """What a person may buy."""
+
+    purchase_min_usd: Dollars = Money.from_cents(5_00)
+    purchase_max_usd: Dollars = Money.from_cents(1000_00)
+    welcome_grant_usd: Dollars = Money(0)
+    """Given once to each new personal organization."""
+
+
+class Agents(_Section):
+    """Cloud Agents."""
+
+    price_usd_per_hour: Dollars = Money.from_cents(5_00)
+    local_roots: tuple[Path, ...] = ()
+
+
+class Mail(_Section):
+    """Where mail goes. Without `smtp_url` and under `pouch up` it goes to the embedded mailbox."""
+
+    smtp_url: str | None = None
+    """smtp://host:port or smtps://host:port; name and password come from the environment."""
+    sender: Annotated[str, Field(alias="from")] = "Pouch <pouch@localhost>"
+
+
+class Payments(_Section):
+    """Who takes the cards."""
+
+    processor: Literal["stripe", "embedded", "none"] | None = None
+    """Unset: stripe when a key is set, else embedded under `pouch up` without real upstreams, else none."""
+    stripe_api_base: str = "https://api.stripe.com"
+
+
+class Embedded(_Section):
+    """The stand-ins of a fresh machine."""
+
+    models: bool | None = None
+    """Offer the test models beside real ones. Unset: only when no upstream is configured."""
+    delay_ms: int = Field(default=0, ge=0, le=60_000)
+    """How long the test models wait before each word."""
+    i_know_this_is_play_money: bool = False
+    """Lets the embedded card processor run beside a real upstream."""
+
+
+class Upstream(_Section):
+    """A server that runs models."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    kind: Literal["openai"] = "openai"
+    """openai is any server that speaks OpenAI's chat completions."""
+    base_url: Annotated[str, AfterValidator(_server_address)]
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,126}$")
+    """The environment variable with the key; the key itself never stands in the file."""
+
+
+class Tier(_Section):
+    """Other prices for calls whose whole input is larger than a size."""
+
+    above_tokens: PositiveInt
+    price: dict[PriceClass, Price]
+    """What is left out costs the same as below the size."""
+
+
+class Model(_Section):
+    """A model that callers may name."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,126}$")
+    upstream: str
+    upstream_model: str
+    name: str
+    description: str = ""
+    context_window: int = Field(gt=0, le=TOKENS_MAX)
+    max_tokens: int = Field(gt=0, le=TOKENS_MAX)
+    tags: tuple[str, ...] = ()
+    """ "free" makes it free."""
+    price: dict[PriceClass, Price] | None = None
+    """US dollars per million tokens (per image, minute, search, request), as text."""
+    tiers: tuple[Tier, ...] = ()
+    """Prices of long calls, in rising order of `above_tokens`."""
+
+
+class File(_Section):
+    """pouch.toml."""
+
+    site: Site = Site()
+    accounts: Accounts = Accounts()
+    credits: Credits = Credits()
+    agents: Agents = Agents()
+    mail: Mail = Mail()
+    payments: Payments = Payments()
+    embedded: Embedded = Embedded()
+    upstreams: tuple[Upstream, ...] = ()
+    models: tuple[Model, ...] = ()
+
+
+class Settings(BaseSettings):
+    """What an operator may set in the environment, and the file it names."""
+
+    model_config = SettingsConfigDict(env_prefix="POUCH_", frozen=True, use_attribute_docstrings=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = None
+    """How browsers reach this Pouch, without a trailing slash. Unset: http://host:port."""
+    data_dir: Path = Path(".pouch")
+    """Where the embedded database, keys and the mailbox live."""
+    database_url: str | None = None
+    """Postgres 15 or newer. Unset: the embedded one in the data folder."""
+    config: str = "pouch.toml"
+    """The file with everything that is not a secret. Empty, or not there: none."""
+    secret_key: SecretStr | None = None
+    """Roots signing and encryption keys. Unset: a 0600 file in the data folder."""
+    secret_key_previous: SecretStr | None = None
+    """Earlier secret keys, separated by spaces: what they signed is still accepted."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Loopback port of /metrics. 0: any free one."""
+    stripe_secret_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    under_up: str | None = None
+    """Set by `pouch up` for its children: the path of the file with the embedded far ends' addresses and keys."""
+
+    @cached_property
+    def file(self) -> File:
+        """pouch.toml. Raises SettingsError with file, place and reason when it cannot be used."""
+        if not self.config or not Path(self.config).exists():
+            return File()
+        return read_file(Path(self.config))
+
+    @cached_property
+    def url(self) -> str:
+        """The public address without a trailing slash; what mail links and cookies are made for."""
+        return (self.public_url or f"http://{self._host_in_url}:{self.port}").rstrip("/")
+
+    @property
+    def loopback_url(self) -> str:
+        """How processes on this machine reach `serve`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers arrive over https, so that cookies can be Secure."""
+        return self.url.startswith("https://")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether both the bind address and the public address stay on this machine."""
+        return is_loopback_host(self.host) and is_loopback_host(urlsplit(self.url).hostname or "")
+
+    @property
+    def _host_in_url(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @cached_property
+    def secret_keys(self) -> SecretKeys:
+        """The keys of POUCH_SECRET_KEY, else of the file in the data folder, which is made when it is not there.
+
+        Raises SettingsError.
+        """
+        path = self.data_dir / SECRET_KEY_FILE
+        try:
+            if self.secret_key is None:
+                return SecretKeys.of_file(path)
+            previous = self.secret_key_previous.get_secret_value() if self.secret_key_previous else ""
+            return SecretKeys(self.secret_key.get_secret_value(), previous.split())
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}. Or set POUCH_SECRET_KEY.") from error
+        except ValueError as error:
+            place = path if self.secret_key is None else "POUCH_SECRET_KEY or POUCH_SECRET_KEY_PREVIOUS"
+            raise SettingsError(f"{place}: {error}.") from error
+
+    def check(self) -> None:
+        """Refuse what can never be right. Raises SettingsError."""
+        public = urlsplit(self.url)
+        if public.scheme not in {"http", "https"} or not public.hostname or public.path or public.query:
+            raise SettingsError(
+                f"POUCH_PUBLIC_URL is {self.url!r}; it must look like https://pouch.example.com, without a path."
+            )
+        if public.scheme == "http" and not is_loopback_host(public.hostname):
+            raise SettingsError(
+                f"POUCH_PUBLIC_URL is {self.url}: plain http is only for this machine. "
+                "Put a proxy with a certificate in front and set POUCH_PUBLIC_URL=https://…"
+            )
+
+
+def read_file(path: Path) -> File:
+    """Read a pouch.toml. Raises SettingsError with file, place and reason when it cannot be used."""
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    try:
+        return File.model_validate(written)
+    except ValidationError as error:
+        lines = (f"{path}: {_place(problem['loc'], written)}: {_reason(problem['msg'])}" for problem in error.errors())
+        raise SettingsError("\n".join(lines)) from error
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _place(loc: tuple[int | str, ...], written: Mapping[str, object]) -> str:
+    # models[2] says little in a file of fifty: entries that have an id are named by it too.
+    match loc:
+        case (str(table), int(index), *field) if isinstance(entries := written.get(table), list):
+            name = entries[index].get("id") if isinstance(entries[index], dict) else None
+            start = f"{table}[{index}] {name}" if isinstance(name, str) else f"{table}[{index}]"
+            return f"{start} {_dotted(field)}".rstrip()
+        case _:
+            return _dotted(loc)
+
+
+def _dotted(parts: Sequence[int | str]) -> str:
+    # pydantic marks a key that is wrong itself, such as an unknown price class, with "[key]".
+    named = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts if part != "[key]")
+    return "".join(named).lstrip(".")
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,1 @@
+"""The public pages: landing, pricing, models, docs; and the playground."""

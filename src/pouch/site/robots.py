@@ -1,0 +1,48 @@
+"""/robots.txt and /sitemap.xml: which pages search engines may show."""
+
+from collections.abc import Iterator
+from xml.sax.saxutils import escape
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pouch.catalog.snapshot import Catalog
+from pouch.settings import Settings
+from pouch.site import docs
+from pouch.site.models_page import model_address
+from pouch.site.public import conditional
+
+_PRIVATE = ("/api/", "/billing", "/embedded/", "/first/", "/keys", "/proxy/", "/settings", "/try", "/usage", "/v1/")
+_CACHE = {"cache-control": "public, max-age=3600"}
+
+
+class RobotsPages:
+    """The two files. All addresses in them come from POUCH_PUBLIC_URL."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._url = settings.url
+        self._catalog = catalog
+
+    def routes(self) -> list[Route]:
+        """Where the files are."""
+        return [Route("/robots.txt", self.robots), Route("/sitemap.xml", self.sitemap)]
+
+    async def robots(self, request: Request) -> Response:
+        """Nothing behind a sign-in, and no API."""
+        lines = ["User-agent: *", *(f"Disallow: {path}" for path in _PRIVATE), "", f"Sitemap: {self._url}/sitemap.xml"]
+        return conditional(request, Response("\n".join(lines) + "\n", media_type="text/plain", headers=_CACHE))
+
+    async def sitemap(self, request: Request) -> Response:
+        """Every public page, each model's own among them."""
+        entries = "".join(f"<url><loc>{escape(self._url + path)}</loc></url>\n" for path in self._paths())
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n'
+        )
+        return conditional(request, Response(text, media_type="application/xml", headers=_CACHE))
+
+    def _paths(self) -> Iterator[str]:
+        yield from ("/", "/pricing", "/provider", "/docs")
+        yield from (page.path for page in docs.PAGES)
+        yield from (model_address(model.id) for model in self._catalog.models)

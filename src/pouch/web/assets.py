@@ -1,0 +1,92 @@
+"""Style sheet, script and mark: read from the package once, joined, and named by their content."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pouch.base.errors import NotFound
+
+_IMPORT = re.compile(r'@import url\("([^"]+)"\) layer\((\w+)\);')
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file as browsers get it. `tag` changes exactly when `body` does."""
+
+    body: bytes
+    media_type: str
+    tag: str
+
+
+class Assets:
+    """The files under /static. Their address holds their tag, so browsers may keep them for good."""
+
+    def __init__(self) -> None:
+        folder = files("pouch.web") / "static"
+        self._assets = {
+            "css/pouch.css": _asset(joined(folder / "css"), "text/css; charset=utf-8"),
+            "js/pouch.js": _script(folder / "js" / "pouch.js"),
+            "js/playground.js": _script(folder / "js" / "playground.js"),
+            "js/search.js": _script(folder / "js" / "search.js"),
+            "mark.svg": _asset((folder / "mark.svg").read_text(encoding="utf-8"), "image/svg+xml"),
+        }
+
+    def url(self, name: str) -> str:
+        """The address of a file. A name that does not exist is a programmer's error: KeyError."""
+        return f"/static/{self._assets[name].tag}/{name}"
+
+    def routes(self) -> list[Route]:
+        """Where the files are served."""
+        return [Route("/static/{tag}/{name:path}", self._serve), Route("/favicon.ico", self._favicon)]
+
+    async def _serve(self, request: Request) -> Response:
+        asset = self._assets.get(request.path_params["name"])
+        if asset is None:
+            raise NotFound("There is no such file.")
+        # While a new version is rolled out, a page of the other one may ask here: it gets what there is, not for good.
+        return _answer(request, asset, cache=_FOREVER if request.path_params["tag"] == asset.tag else "no-cache")
+
+    async def _favicon(self, request: Request) -> Response:
+        return _answer(request, self._assets["mark.svg"], cache="public, max-age=86400")
+
+
+def joined(folder: Traversable) -> str:
+    """One style sheet from `pouch.css` and the files that it imports, each inside its layer."""
+
+    def inside(found: re.Match[str]) -> str:
+        text = folder.joinpath(*found[1].split("/")).read_text(encoding="utf-8")
+        return f"@layer {found[2]} {{\n{text}}}"
+
+    return _IMPORT.sub(inside, (folder / "pouch.css").read_text(encoding="utf-8"))
+
+
+def plain(script: str) -> str:
+    """A script without indentation, empty lines and lines that are only a comment: what a browser needs of it.
+
+    A text that goes over several lines would be changed by this, so our scripts have none.
+    """
+    lines = (line.strip() for line in script.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+
+
+def _script(file: Traversable) -> Asset:
+    return _asset(plain(file.read_text(encoding="utf-8")), "text/javascript; charset=utf-8")
+
+
+def _asset(text: str, media_type: str) -> Asset:
+    body = text.encode()
+    return Asset(body, media_type, sha256(body).hexdigest()[:16])
+
+
+def _answer(request: Request, asset: Asset, *, cache: str) -> Response:
+    headers = {"etag": f'"{asset.tag}"', "cache-control": cache}
+    if f'"{asset.tag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,85 @@
+"""From an exception to the words, the status and the machine-readable form of a failure."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from pouch.base.errors import InvalidInput, PouchError, TooManyRequests, Unavailable
+
+_TITLES = {
+    400: "That could not be read",
+    401: "Sign in first",
+    403: "This is not possible here",
+    404: "There is no such page",
+    405: "This address cannot do that",
+    409: "That has changed in the meantime",
+    413: "That is too much at once",
+    429: "Too many tries",
+    500: "This page could not be drawn",
+    503: "Not answering right now",
+}
+_TEXTS = {
+    404: "The address may be mistyped, or what was here is gone.",
+    405: "Follow a link or press a button to get here.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong, for people and for programs. `error_id` is set when the fault is ours and was logged."""
+
+    status: int
+    code: str
+    title: str
+    text: str
+    headers: dict[str, str]
+    field: str | None = None
+    error_id: str | None = None
+
+
+def problem_of(error: Exception, *, error_id: str | None = None) -> Problem:
+    """Describe an error. Nothing of an unforeseen one is told but its number."""
+    match error:
+        case PouchError():
+            return _foreseen(error)
+        case HTTPException(status_code=status):
+            text = _TEXTS.get(status, HTTPStatus(status).phrase + ".")
+            return Problem(status, HTTPStatus(status).name.lower(), _title(status), text, dict(error.headers or {}))
+        case _:
+            return Problem(500, "internal_error", _title(500), "The fault is ours.", {}, error_id=error_id)
+
+
+def is_for_programs(path: str) -> bool:
+    """Whether this address is an API, whose errors are JSON."""
+    return path.startswith(("/api/", "/v1/", "/proxy/", "/webhooks/"))
+
+
+def json_of(problem: Problem, path: str) -> JSONResponse:
+    """The OpenAI error shape under the provider's prefixes, problem JSON (RFC 9457) under the others."""
+    if path.startswith(("/v1/", "/proxy/")):
+        kind = "server_error" if problem.status >= 500 else "invalid_request_error"
+        error = {"message": problem.text, "type": kind, "code": problem.code, "param": problem.field}
+        return JSONResponse({"error": error}, problem.status, problem.headers)
+    body: dict[str, str | int] = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.text,
+        "code": problem.code,
+    }
+    body |= {name: value for name, value in (("field", problem.field), ("error_id", problem.error_id)) if value}
+    return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
+
+
+def _foreseen(error: PouchError) -> Problem:
+    headers = {}
+    if isinstance(error, TooManyRequests | Unavailable):
+        headers["retry-after"] = str(error.retry_after_s)
+    field = error.field if isinstance(error, InvalidInput) else None
+    return Problem(error.status, error.code, _title(error.status), error.message, headers, field)
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase

@@ -1,0 +1,71 @@
+"""What a person can take with them, and what keeps their account."""
+
+import json
+
+import pytest
+
+from pouch.app import exports
+from pouch.app.exports import EXPORTERS, payment_obstacle
+from pouch.base.database import Connection
+from pouch.base.ids import new_id, show_id
+from pouch.base.money import Money
+from pouch.identity.people import add_person
+from pouch.identity.types import Person
+from pouch.ledger.grants import grant
+from pouch.payments.purchases import add_purchase
+from pouch.payments.types import Order
+
+pytestmark = pytest.mark.anyio
+
+
+async def a_person(db: Connection, email: str) -> Person:
+    """Somebody with three grants, one purchase and three calls."""
+    person = await add_person(db, email, None, verified=True)
+    organization = person.organization_id
+    for number in range(3):
+        await grant(db, organization, Money.from_cents(100 + number), key=str(new_id()), note=f"Gift of {email}")
+        await db.execute(
+            """
+            INSERT INTO usage_calls (id, organization_id, person_id, key_id, model_id, upstream_id, tokens_input,
+                                     cost_nanos, charged_nanos, is_streamed, outcome, started_at, finished_at)
+            VALUES (%s, %s, %s, %s, 'pouch/paid', 'test', %s, 3, 2, true, 'done', now(), now())
+            """,
+            (new_id(), organization, person.id, person.id, number),
+        )
+    await add_purchase(db, Order(organization, person.id, email, Money.from_cents(10_00), "1"), "test", 3600)
+    return person
+
+
+async def test_the_file_has_all_of_ones_own_and_nothing_of_others(
+    db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a list is longer than one page of the rooms that give it."""
+    monkeypatch.setattr(exports, "_PAGE", 2)
+    alice = await a_person(db, "alice@example.com")
+    await a_person(db, "carol@example.com")
+
+    data = {name: await exporter(db, alice.organization_id) for name, exporter in EXPORTERS.items()}
+
+    assert json.loads(json.dumps(data)) == data
+    assert "carol" not in str(data)
+    purchases, ledger, usage = data["purchases"], data["ledger"], data["usage"]
+    assert isinstance(purchases, list)
+    assert isinstance(ledger, list)
+    assert isinstance(usage, list)
+    assert (len(purchases), len(ledger), len(usage)) == (1, 3, 3)
+    assert isinstance(purchases[0], dict)
+    assert purchases[0]["amount_usd"] == "10.000000000"
+    assert isinstance(ledger[0], dict)
+    assert (ledger[0]["amount_usd"], ledger[0]["balance_after_usd"]) == ("1.020000000", "3.030000000")
+    assert isinstance(usage[0], dict)
+    assert (usage[0]["charged_usd"], usage[0]["key"]) == ("0.000000002", show_id("key", alice.id))
+
+
+async def test_a_payment_that_is_being_confirmed_keeps_the_account(db: Connection) -> None:
+    alice = await a_person(db, "alice@example.com")
+    assert await payment_obstacle(db, alice.organization_id) is None
+    await db.execute(
+        "UPDATE payment_purchases SET state = 'processing', session_id = 's', session_url = 'u' WHERE person_id = %s",
+        (alice.id,),
+    )
+    assert await payment_obstacle(db, alice.organization_id) is not None

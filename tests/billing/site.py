@@ -1,0 +1,147 @@
+"""A Pouch with only the money pages in it, a real card processor behind it, and Alice, Bob and Carol in front."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.routing import Route
+
+from pouch.base.database import Database
+from pouch.base.ids import new_id
+from pouch.base.money import Money
+from pouch.billing.api import AccountApi
+from pouch.billing.header import MoneyHeaders
+from pouch.billing.home import HomePages
+from pouch.billing.live import Live
+from pouch.billing.pages import BillingPages
+from pouch.identity.keyring import KeyRing
+from pouch.ledger import accounts
+from pouch.ledger.grants import grant
+from pouch.payments.checkout import Checkout
+from pouch.payments.processor import Processor
+from pouch.payments.sync import Sync
+from pouch.settings import Settings
+from pouch.usage.pages import UsagePages
+from pouch.web.application import application
+from pouch.web.events import Streams
+from pouch.web.pages import Web
+from pouch.web.security import Security
+from pouch.web.viewer import Viewer
+from support.cards import RunningProcessor, card_processor
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """A signed-in person. The name in the cookie says who."""
+
+    email: str
+    organization_id: UUID
+    person_id: UUID = field(default_factory=new_id)
+    session_id: UUID = field(default_factory=new_id)
+    is_operator: bool = False
+    is_verified: bool = True
+
+
+@dataclass
+class Site:
+    """The application, who is known to it, and where money comes from."""
+
+    app: Security
+    database: Database
+    people: dict[str, Somebody]
+    processor: RunningProcessor | None
+    settings: Settings
+    streams: Streams
+    checkout: Checkout
+
+    @asynccontextmanager
+    async def browser(self, name: str | None = "alice") -> AsyncIterator[httpx.AsyncClient]:
+        """A client that behaves like a browser on our own pages, signed in as somebody or as nobody."""
+        headers = {"origin": self.settings.url, "sec-fetch-site": "same-origin"}
+        cookies = {"pouch": name} if name else {}
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url=self.settings.url, headers=headers, cookies=cookies
+        ) as client:
+            yield client
+
+    async def give(self, name: str, usd: str, key: str = "start") -> None:
+        """Credits that nobody paid for."""
+        async with self.database.transaction() as db:
+            await grant(
+                db, self.people[name].organization_id, Money.parse(usd), key=f"{key}:{name}", note="Welcome credits"
+            )
+
+
+OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@asynccontextmanager
+async def opened(database_url: str, folder: Path, *, sells: bool, config: str, port: int) -> AsyncIterator[Site]:
+    """Open the site. `config` is its pouch.toml; `sells=False` leaves out the card processor."""
+    file = folder / "pouch.toml"
+    async with Database(database_url) as database:
+        if not sells:
+            file.write_text(config)
+            async with _watching(await _site(Settings(config=str(file), port=port), database, None)) as site:
+                yield site
+            return
+        async with card_processor(database_url) as running:
+            file.write_text(f'{config}\n[payments]\nstripe_api_base = "{running.api_base}"\n')
+            settings = Settings(config=str(file), port=port, stripe_secret_key=SecretStr(running.secret_key))
+            async with _watching(await _site(settings, database, running)) as site:
+                yield site
+
+
+@asynccontextmanager
+async def _watching(site: Site) -> AsyncIterator[Site]:
+    """With the loop of the event stream beside it."""
+    loop = asyncio.create_task(site.streams.run())
+    try:
+        yield site
+    finally:
+        loop.cancel()
+        await asyncio.wait([loop])
+
+
+async def _site(settings: Settings, database: Database, running: RunningProcessor | None) -> Site:
+    harbor, carols = new_id(), new_id()
+    people = {
+        "alice": Somebody("alice.moreau@harbor.example", harbor),
+        "bob": Somebody("bob@harbor.example", harbor),
+        "carol": Somebody("carol@elsewhere.example", carols),
+    }
+    async with database.transaction() as db:
+        await accounts.open_account(db, harbor)
+        await accounts.open_account(db, carols)
+
+    web = Web(settings=settings, templates=[("pouch.billing", "templates"), ("pouch.usage", "templates")])
+
+    async def find_viewer(request: Request) -> Viewer | None:
+        return people.get(request.cookies.get("pouch", ""))
+
+    web.find_viewer, web.find_header = find_viewer, MoneyHeaders(database).find
+    processor = _client(running) if running else None
+    checkout = Checkout(database, processor, settings)
+    pages = BillingPages(web, database, checkout, Sync(database, processor, checkout))
+    home = HomePages(web, example_model=lambda: "pouch/free")
+    usage = UsagePages(web, database, example_model=lambda: "pouch/free")
+    streams = Streams(web, Live(database).look, look_every_s=0.05)
+    api = AccountApi(database, KeyRing(database))
+    routes = [*pages.routes(), Route("/", home.home), *usage.routes(), *api.routes(), *streams.routes()]
+    return Site(application(web, routes), database, people, running, settings, streams, checkout)
+
+
+def _client(running: RunningProcessor) -> Processor:
+    return Processor(
+        kind="embedded",
+        secret_key=running.secret_key,
+        webhook_secret=running.webhook_secret,
+        api_base=running.api_base,
+    )

@@ -1,0 +1,60 @@
+"""Alice's real browser on a served site with the money pages."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
+from playwright.async_api import ConsoleMessage, Page, async_playwright
+
+from billing.site import OpenSite, Site
+from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
+from support.cards import serving
+
+SIGHTS: list[tuple[Literal["light", "dark"], int]] = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+
+
+@asynccontextmanager
+async def visited(
+    open_site: OpenSite,
+    *,
+    script: bool = True,
+    scheme: Literal["light", "dark"] = "light",
+    width: int = 1280,
+    sells: bool = True,
+) -> AsyncIterator[tuple[Site, Page, list[str]]]:
+    """The site, a tab, and what the browser's console complained of. Further tabs come from `page.context`."""
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        # The checkout is another house; its pages are looked at by the tests of its own room.
+        if message.type == "error" and message.location["url"].startswith(site.settings.url):
+            complaints.append(message.text)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with (
+            open_site(port=listener.getsockname()[1], sells=sells) as site,
+            serving(site.app, listener),
+            async_playwright() as playwright,
+        ):
+            chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+            context = await chromium.new_context(
+                base_url=site.settings.url,
+                color_scheme=scheme,
+                java_script_enabled=script,
+                viewport={"width": width, "height": 844},
+            )
+            await context.add_cookies([{"name": "pouch", "value": "alice", "url": site.settings.url}])
+            await context.add_init_script(REPORT_VIOLATIONS)
+            context.on("console", note)
+            context.on("weberror", lambda error: complaints.append(str(error.error)))
+            yield site, await context.new_page(), complaints
+            await chromium.close()
+
+
+async def assert_presentable(page: Page) -> None:
+    """Axe finds nothing, and nothing sticks out to the side."""
+    found = await Axe().run(page, options={"preload": False})
+    assert [(problem["id"], problem["nodes"][0]["target"]) for problem in found.response["violations"]] == []
+    assert await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0

@@ -1,0 +1,102 @@
+"""A person at a browser: what they see, and what the browser complains of meanwhile."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
+
+from support.pouch import RunningPouch
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 30_000
+REPORT_VIOLATIONS = (
+    "document.addEventListener('securitypolicyviolation', "
+    "(event) => console.error(`refused by the policy: ${event.effectiveDirective} ${event.blockedURI}`))"
+)
+
+
+def chromium_path() -> str:
+    """Chromium's program: $CHROMIUM, or one on the PATH. Without one the test is skipped, or fails if it must run."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found:
+        return found
+    if os.environ.get("POUCH_TEST_REQUIRE_BROWSER") == "1":
+        pytest.fail("Chromium is not installed, and POUCH_TEST_REQUIRE_BROWSER asks for it")
+    pytest.skip("Chromium is not installed")
+
+
+@asynccontextmanager
+async def browsing(
+    browser: Browser,
+    pouch: RunningPouch,
+    *,
+    scheme: Literal["light", "dark"] = "light",
+    width: int = 1280,
+    script: bool = True,
+) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A new person's browser: its page, and everything it complained of."""
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            complaints.append(f"{message.location['url']}: {message.text}")
+
+    context = await browser.new_context(
+        base_url=pouch.url,
+        color_scheme=scheme,
+        java_script_enabled=script,
+        viewport={"width": width, "height": 900},
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    await context.add_init_script(REPORT_VIOLATIONS)
+    page = await context.new_page()
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page, complaints
+    finally:
+        await context.close()
+
+
+async def sign_in(page: Page, email: str, password: str = "correct horse battery") -> None:
+    """Sign in as a registered person."""
+    await page.goto("/sign-in")
+    await page.get_by_label("E-mail").fill(email)
+    await page.get_by_label("Password").fill(password)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("#balance")).to_be_visible()
+
+
+async def begin_to_buy(page: Page, dollars: str) -> None:
+    """From the balance in the top right corner to the checkout."""
+    await page.locator("#balance").click()
+    await page.get_by_role("button", name="Buy Credits").click()
+    await page.get_by_label("Another amount").fill(dollars)
+    await page.get_by_role("button", name="Continue to payment").click()
+    await expect(page.get_by_label("Card number")).to_be_visible()
+
+
+async def pay(page: Page, number: str) -> None:
+    """Fill in the embedded checkout and pay."""
+    await page.get_by_label("Card number").fill(number)
+    await page.get_by_label("Expiration").fill("12 / 34")
+    await page.get_by_label("CVC").fill("123")
+    await page.get_by_role("button", name="Pay $").click()
+
+
+async def shown_balance(page: Page) -> str:
+    """What the button in the top right corner says, word for word."""
+    return (await page.locator("#balance").inner_text()).strip()

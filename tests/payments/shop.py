@@ -1,0 +1,188 @@
+"""A shop: Pouch's payments on one side, a card processor that really listens on the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import httpx
+from starlette.applications import Starlette
+
+from pouch.base.database import Database
+from pouch.base.ids import new_id, show_id
+from pouch.base.money import Money
+from pouch.embedded.cards.delivery import Delivery, sign
+from pouch.ledger.accounts import balance, open_account
+from pouch.payments import purchases
+from pouch.payments.checkout import Checkout
+from pouch.payments.events import Inbox
+from pouch.payments.jobs import PaymentJobs
+from pouch.payments.processor import Processor
+from pouch.payments.sync import Sync
+from pouch.payments.types import Purchase
+from pouch.payments.webhooks import Webhooks
+from pouch.settings import Settings
+from support.cards import SECRET_KEY, WEBHOOK_SECRET, RunningProcessor, card_processor
+
+ALICE = "alice@example.com"
+
+
+class Pouch:
+    """Payments, put together as app.py does it. A test may make several on one database: processes, or lives of one."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        api_base: str,
+        secret_key: str = SECRET_KEY,
+        timeout_s: float = 8,
+        settings: Settings | None = None,
+    ) -> None:
+        self.database = database
+        self.processor = Processor(
+            kind="embedded",
+            secret_key=secret_key,
+            webhook_secret=WEBHOOK_SECRET,
+            api_base=api_base,
+            timeout_s=timeout_s,
+        )
+        self.checkout = Checkout(database, self.processor, settings or Settings(config=""))
+        self.sync = Sync(database, self.processor, self.checkout)
+        self.inbox = Inbox(database, self.sync)
+        self.jobs = PaymentJobs(database, self.processor, self.sync, self.inbox)
+        self.app = Starlette(routes=Webhooks(database, self.processor, self.inbox).routes())
+
+    async def post(self, body: bytes, signature: str | None) -> int:
+        """Post to the webhook and wait until what follows the answer is done, too. Returns the status."""
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        headers = [] if signature is None else [(b"stripe-signature", signature.encode("latin-1"))]
+        async with httpx.AsyncClient(transport=transport, base_url="http://pouch") as client:
+            return (await client.post("/webhooks/stripe", content=body, headers=headers)).status_code
+
+
+class TellingInbox(Inbox):
+    """Says when an event has been dealt with, so that a test need not guess."""
+
+    def __init__(self, database: Database, sync: Sync) -> None:
+        super().__init__(database, sync)
+        self.is_done = asyncio.Event()
+
+    async def process(self, event_id: UUID) -> None:
+        await super().process(event_id)
+        self.is_done.set()
+
+
+@dataclass
+class Shop:
+    """Alice's organization, and everything around it."""
+
+    database: Database
+    cards: RunningProcessor
+    pouch: Pouch
+    alice: UUID = field(default_factory=new_id)
+    """Her organization; Bob shares it."""
+
+    async def start(self, usd: str = "10.00", attempt: str = "first", pouch: Pouch | None = None) -> Purchase:
+        """Alice presses Buy."""
+        return await (pouch or self.pouch).checkout.start(
+            organization_id=self.alice,
+            person_id=self.alice,
+            email=ALICE,
+            amount=Money.parse(usd),
+            attempt=attempt,
+        )
+
+    async def pay(self, purchase: Purchase, **card: str) -> None:
+        """Alice pays on the processor's page. Nothing of it has reached Pouch yet."""
+        assert purchase.session_url is not None
+        await self.cards.pay(purchase.session_url, **card)
+
+    async def events(self, *types: str) -> list[bytes]:
+        """What the processor would send about Alice, oldest first: all of it, or these types."""
+        async with self.database.transaction() as db:
+            rows = await db.execute(
+                """
+                SELECT id, created_at, type, object FROM cards_events
+                 WHERE (%(types)s::text[] = '{}' OR type = ANY(%(types)s))
+                   AND object->'metadata'->>'organization' = %(organization)s
+                 ORDER BY seq
+                """,
+                {"types": list(types), "organization": show_id("org", self.alice)},
+            )
+            return [
+                Delivery(id=id_, created_at=created_at, type=type_, object=object_, attempts=1).payload
+                for id_, created_at, type_, object_ in await rows.fetchall()
+            ]
+
+    async def deliver(self, *types: str, pouch: Pouch | None = None) -> list[int]:
+        """Have the processor's events arrive, in order. Returns the answers."""
+        to = pouch or self.pouch
+        return [await to.post(body, sign(body, WEBHOOK_SECRET)) for body in await self.events(*types)]
+
+    async def now(self, purchase: Purchase) -> Purchase:
+        """The purchase as its row says."""
+        async with self.database.transaction() as db:
+            return await purchases.get_purchase(db, purchase.id)
+
+    async def available(self) -> Money:
+        """What Alice's organization can spend."""
+        async with self.database.transaction() as db:
+            return (await balance(db, self.alice)).available
+
+    async def count(self, table: str, where: str = "true") -> int:
+        """How many rows there are."""
+        async with self.database.transaction() as db:
+            rows = await db.execute(f"SELECT count(*) FROM {table} WHERE {where}")
+            row = await rows.fetchone()
+            assert row is not None
+            return int(row[0])
+
+    async def credits(self) -> int:
+        """How many transfers have reached Alice's organization."""
+        return await self.count(
+            "ledger_transfers t JOIN ledger_accounts a ON a.id = t.credit_account_id",
+            f"a.organization_id = '{self.alice}'",
+        )
+
+    async def change(self, statement: str, *values: object) -> None:
+        """Lay hands on the database."""
+        async with self.database.transaction() as db:
+            await db.execute(statement, values)
+
+    async def next_alice(self) -> None:
+        """Begin another story on the same tables, with another organization."""
+        self.alice = new_id()
+        async with self.database.transaction() as db:
+            await open_account(db, self.alice)
+
+    async def assert_credited_once(self, usd: str = "10.00") -> None:
+        """One credit, one mail, one customer and one payment page, whatever happened."""
+        ours = f"(SELECT id FROM payment_purchases WHERE organization_id = '{self.alice}')"
+        theirs = f"metadata->>'organization' = '{show_id('org', self.alice)}'"
+        assert await self.available() == Money.parse(usd)
+        assert await self.count("payment_purchases", f"organization_id = '{self.alice}' AND state = 'credited'") == 1
+        assert await self.count("ledger_transfers", f"kind = 'purchase' AND cause IN {ours}") == 1
+        assert await self.credits() == 1
+        assert await self.count("mail_letters", f"key IN (SELECT 'purchase:' || id FROM {ours} AS of_alice)") == 1
+        assert await self.count("cards_customers", theirs) == 1
+        assert await self.count("cards_sessions", theirs) == 1
+        assert await self.count("cards_intents", f"{theirs} AND status = 'succeeded'") == 1
+
+
+OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
+
+
+@asynccontextmanager
+async def shop_on(database_url: str, *, settle_after_s: float = 0, lose_answers: int = 0) -> AsyncIterator[Shop]:
+    """Open a shop on a migrated database. Its bank debits take so long, and so many answers get lost."""
+    async with (
+        Database(database_url, size_max=8) as database,
+        card_processor(database_url, settle_after_s=settle_after_s, lose_answers=lose_answers) as cards,
+    ):
+        shop = Shop(database, cards, Pouch(database, api_base=cards.api_base))
+        async with database.transaction() as db:
+            await open_account(db, shop.alice)
+        yield shop
+        await shop.pouch.processor.close()

@@ -1,0 +1,171 @@
+"""Starting a purchase: one row, one customer and one payment page per attempt, whatever the network does."""
+
+import asyncio
+
+import pytest
+
+from payments.far_end import FarEnd
+from payments.shop import OpenShop, Pouch, Shop
+from pouch.base.errors import InvalidInput, NotAllowed
+from pouch.base.ids import new_id
+from pouch.base.money import Money
+from pouch.payments.checkout import Checkout
+from pouch.payments.errors import AttemptReused, ProcessorRefused
+from pouch.payments.purchases import find_purchase, list_purchases
+from pouch.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_purchase_leads_to_a_payment_page_for_its_amount(shop: Shop) -> None:
+    purchase = await shop.start("12.34")
+    assert purchase.state == "open"
+    assert shop.pouch.checkout.url_of(purchase) == purchase.session_url
+    assert "$12.34" in (await shop.cards.show(str(purchase.session_url))).text
+
+
+@pytest.mark.parametrize("usd", ["4.99", "1000.01", "10.001", "0"])
+async def test_an_amount_that_cannot_be_bought_is_refused_by_its_field(shop: Shop, usd: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await shop.start(usd)
+    assert refused.value.field == "amount_usd"
+    assert await shop.count("payment_purchases") == 0
+
+
+@pytest.mark.parametrize("attempt", ["", "a b", "x" * 101, "é", "a\n"])
+async def test_an_attempt_is_a_short_word(shop: Shop, attempt: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await shop.start(attempt=attempt)
+    assert refused.value.field == "attempt"
+
+
+async def test_without_a_processor_nothing_is_sold(shop: Shop) -> None:
+    checkout = Checkout(shop.database, None, Settings(config=""))
+    with pytest.raises(NotAllowed, match="Ask your operator"):
+        await checkout.start(
+            organization_id=shop.alice,
+            person_id=shop.alice,
+            email="a@example.com",
+            amount=Money.parse("10"),
+            attempt="1",
+        )
+    assert not checkout.is_open
+
+
+async def test_the_same_attempt_is_the_same_purchase(shop: Shop) -> None:
+    """Story 2: the page is slow, Alice presses Pay again."""
+    first, second = await shop.start(), await shop.start()
+    assert first == second
+    assert await shop.count("cards_sessions") == 1
+
+
+async def test_the_same_attempt_cannot_ask_for_another_amount(shop: Shop) -> None:
+    purchase = await shop.start("10.00")
+    with pytest.raises(AttemptReused) as refused:
+        await shop.start("20.00")
+    assert refused.value.purchase_id == purchase.id
+    assert refused.value.amount == Money.parse("10")
+
+
+async def test_twenty_starts_at_once_make_one_purchase_and_one_page(shop: Shop) -> None:
+    found = await asyncio.gather(*(shop.start() for _ in range(20)))
+    assert len({purchase.id for purchase in found}) == 1
+    settled = await shop.now(found[0])
+    assert settled.state == "open"
+    assert {shop.pouch.checkout.url_of(purchase) for purchase in found} <= {
+        settled.session_url,
+        shop.pouch.checkout.page_of(settled),
+    }
+    assert await shop.count("cards_sessions") == 1
+    assert await shop.count("cards_customers") == 1
+
+
+async def test_an_organization_is_one_customer(shop: Shop) -> None:
+    await shop.start(attempt="first")
+    await shop.start(attempt="second")
+    assert await shop.count("cards_sessions") == 2
+    assert await shop.count("cards_customers") == 1
+
+
+async def test_others_do_not_see_a_purchase(shop: Shop) -> None:
+    """Carol guesses the link."""
+    purchase, carol = await shop.start(), new_id()
+    async with shop.database.transaction() as db:
+        assert await find_purchase(db, carol, purchase.id) is None
+        assert await list_purchases(db, carol) == []
+        assert await list_purchases(db, shop.alice) == [purchase]
+    assert await shop.pouch.sync.visit(carol, purchase.id) is None
+
+
+async def test_a_lost_answer_is_mended_with_the_same_key(open_shop: OpenShop) -> None:
+    """The processor made the page, but its answer got lost on the way; the request goes out again."""
+    async with open_shop(lose_answers=1) as shop:
+        assert (await shop.start()).state == "open"
+        assert await shop.count("cards_customers") == 1
+
+
+@pytest.mark.parametrize("trouble", ["hang", "cut"])
+async def test_no_answer_leaves_the_purchase_as_it_was_and_the_next_try_uses_the_same_key(
+    shop: Shop, trouble: str
+) -> None:
+    """ "Cut" is the bad one: the page was made, and nobody knows."""
+    async with FarEnd.before(shop.cards.api_base) as far_end:
+        pouch = Pouch(shop.database, api_base=far_end.url, timeout_s=0.3)
+        await shop.start(attempt="customer", pouch=pouch)
+        far_end.trouble = trouble
+        purchase = await shop.start(pouch=pouch)
+        assert purchase.state == "created"
+        assert pouch.checkout.url_of(purchase) == pouch.checkout.page_of(purchase)
+
+        far_end.trouble = None
+        again = await pouch.sync.visit(shop.alice, purchase.id)
+        await pouch.processor.close()
+
+    assert again is not None
+    assert again.state == "open"
+    sent = [key for key in far_end.keys if key.startswith("co:") and key != far_end.keys[1]]
+    assert len(sent) >= 2
+    assert set(sent) == {f"co:{purchase.id}"}
+    assert await shop.count("cards_sessions", "client_reference_id <> ''") == 2
+
+
+async def test_a_definite_no_fails_the_purchase(shop: Shop) -> None:
+    """The operator's key is wrong: nothing was made, and waiting does not help."""
+    pouch = Pouch(shop.database, api_base=shop.cards.api_base, secret_key="sk_test_wrong")
+    with pytest.raises(ProcessorRefused, match="Nothing was charged"):
+        await shop.start(pouch=pouch)
+    assert (await shop.start()).state == "failed"
+    assert (await shop.start(attempt="second")).state == "open"
+
+
+async def test_a_page_made_under_another_name_is_looked_up_and_not_made_twice(shop: Shop) -> None:
+    """The answer got lost, and before the next try the operator gave Pouch another address."""
+    first = await shop.start()
+    await shop.change(
+        "UPDATE payment_purchases SET state = 'created', session_id = NULL, session_url = NULL WHERE id = %s", first.id
+    )
+    moved = Pouch(
+        shop.database, api_base=shop.cards.api_base, settings=Settings(config="", public_url="https://new.example")
+    )
+    again = await shop.start(pouch=moved)
+    assert (again.state, again.session_id) == ("open", first.session_id)
+    assert await shop.count("cards_sessions") == 1
+
+
+async def test_a_purchase_that_never_got_its_page_expires(shop: Shop) -> None:
+    purchase = await shop.start()
+    await shop.change(
+        """
+        UPDATE payment_purchases SET state = 'created', session_id = NULL, session_url = NULL,
+               session_expires_at = now() + interval '40 minutes'
+        """
+    )
+    again = await shop.start()
+    assert again.state == "expired"
+    assert shop.pouch.checkout.url_of(again) == shop.pouch.checkout.page_of(purchase)
+
+
+async def test_a_page_whose_time_is_over_is_not_offered(shop: Shop) -> None:
+    purchase = await shop.start()
+    await shop.change("UPDATE payment_purchases SET session_expires_at = now() - interval '1 second'")
+    assert shop.pouch.checkout.url_of(await shop.start()) == shop.pouch.checkout.page_of(purchase)

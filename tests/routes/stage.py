@@ -1,0 +1,278 @@
+"""A whole Pouch in this process, as `pouch up` would start it, and people in front of it who have things."""
+
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import httpx
+
+from pouch.app.root import Root
+from pouch.app.serving import running
+from pouch.base.database import Database
+from pouch.base.ids import new_id, show_id
+from pouch.base.money import Money
+from pouch.catalog.apply import apply
+from pouch.embedded.ends import Ends
+from pouch.embedded.mailbox.reading import Readable
+from pouch.embedded.mailbox.store import keep
+from pouch.identity.addresses import read_address
+from pouch.identity.keys import add_key
+from pouch.identity.links import LinkKind, Tokens, add_link
+from pouch.identity.passwords import Passwords
+from pouch.identity.people import add_person
+from pouch.identity.sessions import start_session
+from pouch.identity.types import KeyId, Person, SessionId
+from pouch.ledger.grants import grant
+from pouch.payments.purchases import add_purchase, mark_credited
+from pouch.payments.types import Order, Payment, Session
+from pouch.settings import Settings
+from pouch.web.assets import Assets
+from pouch.web.cookies import cookie_name
+from support.cards import serving
+
+PASSWORD = "correct horse battery"
+VISA, ALWAYS_CONFIRM = "4242424242424242", "4000002760003184"
+TIMEOUT_S = 60
+PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """A person with credits, signed in, with a key."""
+
+    person: Person
+    cookie: str
+    session_id: SessionId
+    key_id: KeyId
+    secret: str
+
+    @property
+    def email(self) -> str:
+        """Their address, which appears on no page of anybody else."""
+        return self.person.email
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The application, its database, and what makes things in it for somebody."""
+
+    root: Root
+    settings: Settings
+    database: Database
+    tokens: Tokens
+    ends: Ends
+    password_hash: str
+    assets: Assets = field(default_factory=Assets)
+
+    async def somebody(self, *, verified: bool = True, operator: bool = False) -> Somebody:
+        """A new person."""
+        email, session_id = f"person-{next(_numbers)}@harbor.example", SessionId(new_id())
+        async with self.database.transaction() as db:
+            person = await add_person(db, email, self.password_hash, verified=verified, operator=operator)
+            await grant(db, person.organization_id, Money.parse("7"), key=f"first {email}", note=f"Gift to {email}")
+            key, secret = await add_key(db, person, f"Key of {email}")
+            cookie = await start_session(db, person.id, session_id=session_id)
+        return Somebody(person, cookie, session_id, key.id, secret)
+
+    def client(self) -> httpx.AsyncClient:
+        """A client at a network address of its own, so that it has the throttles for itself."""
+        number = next(_numbers)
+        transport = httpx.AsyncHTTPTransport(local_address=f"127.1.{number // 250}.{number % 250 + 1}", verify=False)
+        return httpx.AsyncClient(transport=transport, base_url=self.settings.url, timeout=TIMEOUT_S, trust_env=False)
+
+    def headers(self, who: Somebody | None, *, by_key: bool) -> dict[str, str]:
+        """What the requests of this person carry when they act on our own pages, or as a program with a key."""
+        if by_key:
+            return {"authorization": f"Bearer {who.secret}"} if who else {}
+        ours = {"origin": self.settings.url, "sec-fetch-site": "same-origin"}
+        return ours | ({"cookie": f"{cookie_name(self.settings)}={who.cookie}"} if who else {})
+
+    async def address(self, path: str, owner: Somebody) -> str:
+        """A route's path with things of the owner's in its places."""
+        makers = {**THINGS, **THINGS_AT.get(path, {})}
+        things = {name: await makers[name](self, owner) for name in PLACE.findall(path)}
+        filled = PLACE.sub(lambda place: things[place[1]], path)
+        if path not in ASKED:
+            return filled
+        name, maker = ASKED[path]
+        return f"{filled}?{name}={await maker(self, owner)}"
+
+    async def purchase(self, owner: Somebody) -> str:
+        """A purchase that was paid."""
+        person, mark = owner.person, new_id().hex
+        async with self.database.transaction() as db:
+            order = Order(person.organization_id, person.id, person.email, Money.from_cents(10_00), mark)
+            bought = await add_purchase(db, order, "embedded", 3600)
+            await mark_credited(db, bought.id, Session(f"cs_{mark}"), Payment(f"pi_{mark}", "succeeded", "usd"))
+        return bought.shown_id
+
+    async def line(self, owner: Somebody) -> str:
+        """A line of the ledger that has no page but its own."""
+        async with self.database.transaction() as db:
+            rows = await db.execute(
+                """
+                SELECT t.id FROM ledger_transfers AS t JOIN ledger_accounts AS a ON a.id = t.customer_id
+                 WHERE a.organization_id = %s ORDER BY t.seq LIMIT 1
+                """,
+                (owner.person.organization_id,),
+            )
+            row = await rows.fetchone()
+        assert row is not None
+        return show_id("line", row[0])
+
+    async def call(self, owner: Somebody) -> str:
+        """A call that has ended."""
+        call_id = new_id()
+        async with self.database.transaction() as db:
+            await db.execute(
+                """
+                INSERT INTO usage_calls (id, organization_id, person_id, key_id, model_id, upstream_id, tokens_input,
+                                         cost_nanos, charged_nanos, is_streamed, outcome, started_at, finished_at)
+                VALUES (%s, %s, %s, %s, 'pouch/paid', 'test', 5, 3, 3, true, 'done', now(), now())
+                """,
+                (call_id, owner.person.organization_id, owner.person.id, owner.key_id),
+            )
+        return show_id("gen", call_id)
+
+    async def key(self, owner: Somebody) -> str:
+        """Their key."""
+        return show_id("key", owner.key_id)
+
+    async def session(self, owner: Somebody) -> str:
+        """Their sign-in."""
+        return show_id("ses", owner.session_id)
+
+    async def organization(self, owner: Somebody) -> str:
+        """Whose money it is."""
+        return show_id("org", owner.person.organization_id)
+
+    async def mail(self, owner: Somebody) -> str:
+        """A letter to them in the embedded mailbox."""
+        async with self.database.transaction() as db:
+            await keep(db, Readable("Hello", "Hello", "<p>Hello"), sender="p@harbor.example", recipients=[owner.email])
+            rows = await db.execute("SELECT id FROM embedded_mails WHERE to_address = %s", (owner.email,))
+            row = await rows.fetchone()
+        assert row is not None
+        return show_id("mail", row[0])
+
+    async def checkout(self, card: str | None = None) -> str:
+        """The payment page of a purchase that somebody began; with a card, it was tried."""
+        buyer = await self.somebody()
+        async with self.client() as client:
+            client.headers.update(self.headers(buyer, by_key=False))
+            begun = await client.post("/billing/purchases", data={"amount_usd": "10", "attempt": new_id().hex})
+            page = begun.headers["location"]
+            if card:
+                paid = await client.post(page, data={"number": card, "expiration": "12/34", "cvc": "123"})
+                assert paid.status_code == 303, paid.text
+        return str(page.rpartition("/")[2])
+
+    async def charge(self) -> str:
+        """What the card processor calls a payment."""
+        await self.checkout(VISA)
+        async with self.client() as client:
+            client.headers["authorization"] = f"Bearer {self.ends.stripe_secret_key}"
+            listed = await client.get("/embedded/cards/v1/charges")
+        return str(listed.json()["data"][0]["id"])
+
+    async def link(self, owner: Somebody, kind: LinkKind) -> str:
+        """The token of a link that was mailed to them; a new address where the link is about one."""
+        email = f"person-{next(_numbers)}@harbor.example" if kind in {"change", "invite"} else owner.email
+        async with self.database.transaction() as db:
+            made = await add_link(db, kind, read_address(email), None if kind == "invite" else owner.person.id)
+        return self.tokens.path(kind, made.id).rpartition("/")[2]
+
+
+@asynccontextmanager
+async def opened(database_url: str, folder: Path) -> AsyncIterator[Stage]:
+    """Open it on a database of its own and a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ends = Ends(database_url=database_url)
+        ends.write(folder / "ends.json")
+        settings = Settings(
+            config="", port=listener.getsockname()[1], data_dir=folder, under_up=str(folder / "ends.json")
+        )
+        async with Database(database_url) as database:
+            async with database.transaction() as db:
+                await apply(db, settings.file, source="pouch.toml", test_models="add")
+            async with running(settings) as root, serving(root, listener):
+                tokens = Tokens(settings.secret_keys, settings.url)
+                stage = Stage(root, settings, database, tokens, ends, await Passwords().hash(PASSWORD))
+                # With an operator among the people, the link for the first person has ended.
+                await stage.somebody(operator=True)
+                yield stage
+
+
+Thing = Callable[[Stage, Somebody], Awaitable[str]]
+
+
+def _named(text: str) -> Thing:
+    async def name(_stage: Stage, _owner: Somebody) -> str:
+        return text
+
+    return name
+
+
+def _mailed(kind: LinkKind) -> Thing:
+    async def token(stage: Stage, owner: Somebody) -> str:
+        return await stage.link(owner, kind)
+
+    return token
+
+
+async def _tag(stage: Stage, _owner: Somebody) -> str:
+    return stage.assets.url("mark.svg").split("/")[2]
+
+
+async def _checkout(stage: Stage, _owner: Somebody) -> str:
+    return await stage.checkout()
+
+
+async def _unconfirmed(stage: Stage, _owner: Somebody) -> str:
+    return await stage.checkout(ALWAYS_CONFIRM)
+
+
+async def _charge(stage: Stage, _owner: Somebody) -> str:
+    return await stage.charge()
+
+
+THINGS: dict[str, Thing] = {
+    "tag": _tag,
+    "name": _named("mark.svg"),
+    "key": Stage.key,
+    "session": Stage.session,
+    "session_id": _checkout,
+    "charge_id": _charge,
+    "mail_id": Stage.mail,
+    "model_id": _named("pouch/free"),
+    "id": _named("anything"),
+    "rest": _named("anything"),
+}
+"""What stands in a place of this name."""
+THINGS_AT: dict[str, dict[str, Thing]] = {
+    "/provider/{id:path}": {"id": _named("pouch/free")},
+    "/docs/{name}": {"name": _named("credits")},
+    "/billing/purchases/{id}": {"id": Stage.purchase},
+    "/billing/purchases/{id}/receipt": {"id": Stage.purchase},
+    "/billing/ledger/{id}": {"id": Stage.line},
+    "/usage/{id}": {"id": Stage.call},
+    "/first/{token}": {"token": _named("anything")},
+    "/verify/{token}": {"token": _mailed("verify")},
+    "/reset/{token}": {"token": _mailed("reset")},
+    "/change-address/{token}": {"token": _mailed("change")},
+    "/undo-change/{token}": {"token": _mailed("undo")},
+    "/invitation/{token}": {"token": _mailed("invite")},
+    "/embedded/cards/pay/{session_id}/authentication": {"session_id": _unconfirmed},
+}
+"""The same at these addresses."""
+ASKED: dict[str, tuple[str, Thing]] = {
+    "/api/v1/generation": ("id", Stage.call),
+    "/events": ("of", Stage.organization),
+}
+"""What is asked for after the path."""

@@ -1,0 +1,75 @@
+import gzip
+import re
+from collections.abc import AsyncIterator
+from importlib.resources import files
+
+import httpx
+import pytest
+
+from pouch.settings import Settings
+from pouch.web.application import application
+from pouch.web.assets import Assets, joined, plain
+from pouch.web.pages import Web
+
+pytestmark = pytest.mark.anyio
+
+CSS = files("pouch.web") / "static" / "css"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    web = Web(settings=Settings(config=""))
+    app = application(web, [])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("css/pouch.css", "text/css"), ("js/pouch.js", "text/javascript"), ("mark.svg", "image/svg+xml")]
+)
+async def test_a_file_is_kept_for_good_under_the_name_of_its_content(
+    client: httpx.AsyncClient, name: str, kind: str
+) -> None:
+    answer = await client.get(Assets().url(name))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(kind)
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    again = await client.get(Assets().url(name), headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+    assert again.content == b""
+    head = await client.head(Assets().url(name))
+    assert head.status_code == 200
+
+
+async def test_a_page_of_another_version_gets_the_file_but_not_for_good(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/static/0123456789abcdef/css/pouch.css")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("name", ["css/tokens.css", "../pages.py", "%2e%2e/pages.py", "js/", ""])
+async def test_no_other_file_can_be_had(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.get(f"/static/x/{name}")).status_code == 404
+
+
+def test_the_style_sheet_is_one_file_with_every_part_in_its_layer() -> None:
+    sheet = joined(CSS)
+    assert "@import" not in sheet
+    assert "url(" not in sheet
+    parts = [file for file in (CSS / "components").iterdir() if file.name.endswith(".css")]
+    assert len(re.findall(r"^@layer components \{$", sheet, re.MULTILINE)) == len(parts)
+    for part in parts:
+        assert part.read_text(encoding="utf-8") in sheet
+    assert sheet.count("{") == sheet.count("}")
+
+
+def test_components_use_roles_and_not_raw_colours() -> None:
+    for part in (CSS / "components").iterdir():
+        assert not re.search(r"var\(--(ink|denim|thread|moss|madder)-", part.read_text(encoding="utf-8")), part.name
+
+
+def test_what_a_money_page_loads_is_small() -> None:
+    script = plain((files("pouch.web") / "static" / "js" / "pouch.js").read_text(encoding="utf-8"))
+    assert len(script) <= 2048
+    assert "//" not in script
+    assert len(gzip.compress(joined(CSS).encode())) < 12_000
