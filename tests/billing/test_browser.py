@@ -82,7 +82,7 @@ async def test_a_busy_account_is_presentable(open_site: OpenSite, scheme: Litera
         await page.goto("/usage")
         await page.get_by_text("The same as a table").click()
         await assert_presentable(page)
-        await page.get_by_role("link", name="Why the call").first.click()
+        await page.get_by_role("link", name="Why: ").first.click()
         await expect(page.get_by_role("heading", name="Why this price")).to_be_visible()
         await assert_presentable(page)
         await page.goto("/billing")
