@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 CALLS = 1_000
 AFFORDED = 100
+EARLY = 20
 WORDS = 40
 NANOS_PER_CALL = WORDS * (1_000 + 2_000)
 """Of pouch/paid, which repeats each word."""
@@ -58,14 +59,18 @@ async def test_two_processes_never_sell_a_dollar_twice(
     credits_ = Money(AFFORDED * far_end.cost_nanos())
     alice = await add_customer(pouch.ends.database_url, "alice-two@example.com", credits_)
     gate = upstream.script = Gate(opens_at=AFFORDED)
-    replies = await people.at_once(
-        [
-            far_end.call(
-                (pouch, second)[number % 2].url, alice.secret, is_stream=number % 3 > 0, asks_usage=number % 3 == 1
-            )
-            for number in range(CALLS)
-        ]
-    )
+    calls = [
+        far_end.call(
+            (pouch, second)[number % 2].url, alice.secret, is_stream=number % 3 > 0, asks_usage=number % 3 == 1
+        )
+        for number in range(CALLS)
+    ]
+    # A few calls are under way in each process before the others come: else the quicker one may take every dollar.
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(people.at_once(calls[:EARLY]))
+        await gate.grows_to(EARLY)
+        rest = tasks.create_task(people.at_once(calls[EARLY:]))
+    replies = [*first.result(), *rest.result()]
     assert outcomes(replies) == {"answered": AFFORDED, "402 credits": CALLS - AFFORDED}
     assert gate.arrived == AFFORDED
     assert {reply.call.url for reply in replies if reply.outcome == "answered"} == {pouch.url, second.url}

@@ -77,10 +77,12 @@ class Relay:
         return b"".join(onward)
 
     def _take(self, event: bytes) -> bytes:
+        if self.is_done:
+            return b""
         data = data_of(event)
         if data is None:
             return event + b"\n\n"
-        if data == b"[DONE]" or self.is_done:
+        if data == b"[DONE]":
             self.is_done = True
             return b""
         chunk = _chunk(data)
