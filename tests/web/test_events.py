@@ -118,6 +118,18 @@ async def test_a_stream_begins_with_everything_and_then_tells_what_changed() -> 
         assert await until(lines, "data: 8") == ["event: ledger", "data: 8"]
 
 
+async def test_a_new_stream_is_told_nothing_that_is_older_than_its_page() -> None:
+    """Credits arrive between two looks; the receipt that is opened then must not fall back to the old balance."""
+    async with opened() as (place, url), listening(place, url) as lines:
+        await until(lines, "data: 7")
+        place.is_down = True
+        place.states[place.harbor] |= {"balance": "$18.11"}
+        async with listening(place, url, "bob") as bobs:
+            assert await anext(bobs) == "retry: 3000"
+            place.is_down = False
+            assert await until(bobs, "data: 7") == ["event: balance", "data: $18.11", "event: ledger", "data: 7"]
+
+
 async def test_a_quiet_stream_beats() -> None:
     async with opened() as (place, url), listening(place, url) as lines:
         await until(lines, ":")

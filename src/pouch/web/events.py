@@ -1,7 +1,8 @@
 """The event stream: one per browser, which tells open pages what has changed about an organization.
 
 What is sent is state, not a log: each event says how something is now, so a missed one is made good by the next, and a
-new stream begins with everything. One loop in each process asks about all watched organizations at once.
+new stream begins with everything. One loop in each process asks about all watched organizations at once. A stream is
+told nothing from a look that began before it: the page it belongs to was drawn later and knows better.
 """
 
 import asyncio
@@ -52,6 +53,8 @@ class _Listener:
     viewer: Viewer
     told: dict[str, str] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    is_new: bool = True
+    """Whether no look has begun since it came."""
 
 
 class Streams:
@@ -100,7 +103,6 @@ class Streams:
             raise TooManyRequests("There are enough streams for this already.", retry_after_s=60)
         listener = _Listener(request, viewer)
         self._listeners.add(listener)
-        listener.news.set()
         self._somebody.set()
         return _Stream(self._events(listener), lambda: self._forget(listener))
 
@@ -121,7 +123,8 @@ class Streams:
 
     async def tick(self) -> None:
         """Look once, and wake those who have news."""
-        watched = {listener.viewer.organization_id for listener in self._listeners}
+        listeners = list(self._listeners)
+        watched = {listener.viewer.organization_id for listener in listeners}
         if not watched:
             self._states.clear()
             self._somebody.clear()
@@ -129,8 +132,9 @@ class Streams:
         states = await self._look(sorted(watched))
         changed = {each for each, state in states.items() if state != self._states.get(each)}
         self._states = dict(states)
-        for listener in self._listeners:
-            if listener.viewer.organization_id in changed:
+        for listener in listeners:
+            if listener.is_new or listener.viewer.organization_id in changed:
+                listener.is_new = False
                 listener.news.set()
 
     def stop(self) -> None:
