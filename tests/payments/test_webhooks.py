@@ -125,8 +125,8 @@ async def test_an_event_says_only_where_to_look(shop: Shop) -> None:
     [
         ({"livemode": True}, "live mode"),
         ({"account": "acct_other"}, "another account"),
-        ({"data": {"object": {"id": "cs_test_unknown", "object": "checkout.session"}}}, "no purchase"),
-        ({"data": {"object": {"id": "pi_unknown", "object": "payment_intent"}}}, "no purchase"),
+        ({"data": {"object": {"id": "cs_test_unknown", "object": "checkout.session"}}}, "nothing of this"),
+        ({"data": {"object": {"id": "pi_unknown", "object": "payment_intent"}}}, "nothing of this"),
     ],
 )
 async def test_an_event_about_nothing_of_ours_is_kept_flagged_and_answered(

@@ -20,19 +20,13 @@ LEASE_S = 60.0
 RETRIES = Retries(delays_s=(5, 15, 60, 300, 900, 3600), attempts_max=40, waiting="waiting", stuck="flagged")
 """For a day and a half; purchases are looked up without any event, too."""
 
-ACTED_ON = (
-    "checkout.session.completed",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "checkout.session.expired",
-    "payment_intent.succeeded",
-    "payment_intent.processing",
-    "payment_intent.payment_failed",
-    "payment_intent.canceled",
-)
-"""Everything else is stored and left alone."""
+ACTED_ON: dict[str, frozenset[str]] = {
+    "checkout.session": frozenset({"completed", "async_payment_succeeded", "async_payment_failed", "expired"}),
+    "payment_intent": frozenset({"succeeded", "processing", "payment_failed", "canceled"}),
+}
+"""By what the event is about, what may have happened to it. Everything else is stored and left alone."""
 
-UNKNOWN = "It belongs to no purchase of this Pouch."
+UNKNOWN = "It belongs to nothing of this Pouch."
 
 _log = structlog.get_logger("pouch.payments")
 
@@ -96,18 +90,24 @@ class Inbox:
         assert row is not None
         stripe_id, kind, object_id = row
         try:
-            purchase = await self._sync.object(object_id)
+            is_known = await self._sync.object(object_id)
         except (ProcessorSilent, ProcessorRefused) as error:
             async with self._database.transaction() as db:
                 if await claims.fail(db, claim, error.reason, RETRIES) == "given_up":
                     _log.error("payment_event_given_up", event_id=stripe_id, type=kind, reason=error.reason)
             return
         async with self._database.transaction() as db:
-            if purchase is not None:
+            if is_known:
                 await claims.finish(db, claim, "done")
             elif await claims.finish(db, claim, "flagged"):
                 await db.execute("UPDATE payment_events SET note = %s WHERE id = %s", (UNKNOWN, event_id))
                 _log.error("payment_event_flagged", event_id=stripe_id, type=kind, note=UNKNOWN)
+
+
+def is_acted_on(type_: str) -> bool:
+    """Whether anything is done about events of this type, such as "payment_intent.succeeded"."""
+    about, _, what = type_.rpartition(".")
+    return what in ACTED_ON.get(about, ())
 
 
 def _first_look(event: Event, mode: Mode) -> tuple[Literal["waiting", "done", "flagged"], str]:
@@ -115,6 +115,6 @@ def _first_look(event: Event, mode: Mode) -> tuple[Literal["waiting", "done", "f
         return "flagged", "It is about another account."
     if event.livemode != (mode == "live"):
         return "flagged", f"It is about {'live' if event.livemode else 'test'} mode; this Pouch uses {mode} mode."
-    if event.type not in ACTED_ON:
+    if not is_acted_on(event.type):
         return "done", "Nothing is done about events of this type."
     return "waiting", ""

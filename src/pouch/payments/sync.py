@@ -1,6 +1,9 @@
 """Looking at the card processor and bringing our rows up to date: the one path of webhook, return page and jobs."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
@@ -18,6 +21,9 @@ from pouch.payments.types import Purchase, Session
 VISIT_TIMEOUT_S = 5.0
 """A page waits no longer for the processor; what it did not hear the next look does."""
 
+Look: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Fetches an object by its id and settles what it belongs to. False: it belongs to nothing of ours."""
+
 _log = structlog.get_logger("pouch.payments")
 
 
@@ -31,6 +37,7 @@ class Sync:
         self._database = database
         self._processor = processor
         self._checkout = checkout
+        self._looks: dict[str, list[Look]] = {"cs": [self._look_at_session], "pi": [self._look_at_payment]}
 
     async def purchase(self, purchase_id: UUID) -> Purchase:
         """The purchase as it is now, after asking the processor.
@@ -65,34 +72,47 @@ class Sync:
         async with self._database.transaction() as db:
             return await purchases.get_purchase(db, purchase_id)
 
-    async def object(self, object_id: str) -> Purchase | None:
-        """Settle the purchase that a Checkout Session or PaymentIntent belongs to.
+    def add(self, kind: str, look: Look) -> None:
+        """Let `object` ask `look` about objects whose ids begin with `kind`, after those that were added before."""
+        self._looks.setdefault(kind, []).append(look)
 
-        None when it belongs to no purchase of ours. Raises ProcessorSilent and ProcessorRefused.
+    async def object(self, object_id: str) -> bool:
+        """Bring up to date whatever of ours an object belongs to; its id says what kind it is.
+
+        False when it belongs to nothing of ours. Raises ProcessorSilent and ProcessorRefused.
         """
-        processor = self._processor
-        if processor is None:
-            return None
-        try:
-            session = await _find_session(processor, object_id)
-        except NoSuchObject:
-            return None
+        if self._processor is None:
+            return False
+        for look in self._looks.get(object_id.partition("_")[0], ()):
+            with contextlib.suppress(NoSuchObject):
+                if await look(object_id):
+                    return True
+        return False
+
+    async def _look_at_session(self, session_id: str) -> bool:
+        return await self._settle_if_ours(await self._known().find_session(session_id))
+
+    async def _look_at_payment(self, payment_id: str) -> bool:
+        return await self._settle_if_ours(await self._known().find_session_of(payment_id))
+
+    async def _settle_if_ours(self, session: Session | None) -> bool:
         purchase_id = read_id("pur", session.client_reference_id or "") if session is not None else None
         if session is None or purchase_id is None:
-            return None
+            return False
         try:
             async with self._database.transaction() as db:
                 purchase = await purchases.get_purchase(db, purchase_id)
         except NotFound:
-            return None
-        return await self._settle(purchase, session) if purchase.mode == processor.mode else None
+            return False
+        if purchase.mode != self._known().mode:
+            return False
+        await self._settle(purchase, session)
+        return True
+
+    def _known(self) -> Processor:
+        assert self._processor is not None, "object() asks nobody when there is none"
+        return self._processor
 
     async def _settle(self, purchase: Purchase, session: Session) -> Purchase:
         async with self._database.transaction() as db:
             return await settle(db, purchase.id, session, page=self._checkout.page_of(purchase))
-
-
-async def _find_session(processor: Processor, object_id: str) -> Session | None:
-    return await (
-        processor.find_session_of(object_id) if object_id.startswith("pi_") else processor.find_session(object_id)
-    )
