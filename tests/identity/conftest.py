@@ -41,7 +41,8 @@ def empty_database_url(identity_database_url: str) -> str:
         db.execute(
             """
             TRUNCATE identity_people, identity_organizations, identity_memberships, identity_sessions, identity_keys,
-                     identity_first_tickets, identity_links, identity_places, identity_welcomes, mail_letters
+                     identity_first_tickets, identity_devices, identity_tickets, identity_links,
+                     identity_places, identity_welcomes, mail_letters
             """
         )
     return identity_database_url

@@ -8,9 +8,10 @@ import pytest
 from identity.site import ALICE, Clock
 from pouch.base.database import Database
 from pouch.base.errors import Unavailable
-from pouch.identity.keyring import CALLERS_MAX, FRESH_S, USED_EVERY_S, WAITING_MAX, KeyRing
+from pouch.identity.keyring import KeyRing
 from pouch.identity.keys import add_key, new_secret, revoke_key
 from pouch.identity.people import add_person
+from pouch.identity.ring import CALLERS_MAX, FRESH_S, USED_EVERY_S, WAITING_MAX
 from pouch.identity.types import Key
 
 pytestmark = pytest.mark.anyio

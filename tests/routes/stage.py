@@ -20,12 +20,15 @@ from pouch.embedded.ends import Ends
 from pouch.embedded.mailbox.reading import Readable
 from pouch.embedded.mailbox.store import keep
 from pouch.identity.addresses import read_address
+from pouch.identity.devices import add_device, new_secret
 from pouch.identity.keys import add_key
 from pouch.identity.links import LinkKind, Tokens, add_link
 from pouch.identity.passwords import Passwords
 from pouch.identity.people import add_person
-from pouch.identity.sessions import start_session
-from pouch.identity.types import KeyId, Person, SessionId
+from pouch.identity.session_tokens import SessionTokens
+from pouch.identity.sessions import find_session, start_session
+from pouch.identity.tickets import give_ticket
+from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
 from pouch.payments.purchases import add_purchase, mark_credited
 from pouch.payments.types import Order, Payment, Session
@@ -51,6 +54,9 @@ class Somebody:
     session_id: SessionId
     key_id: KeyId
     secret: str
+    device_id: DeviceId
+    opens: dict[str, str]
+    """What else opens things for them, by the table's word for it: of their editor and their terminal."""
 
     @property
     def email(self) -> str:
@@ -68,6 +74,7 @@ class Stage:
     tokens: Tokens
     ends: Ends
     password_hash: str
+    session_tokens: SessionTokens
     assets: Assets = field(default_factory=Assets)
 
     async def somebody(self, *, verified: bool = True, operator: bool = False) -> Somebody:
@@ -78,7 +85,15 @@ class Stage:
             await grant(db, person.organization_id, Money.parse("7"), key=f"first {email}", note=f"Gift to {email}")
             key, secret = await add_key(db, person, f"Key of {email}")
             cookie = await start_session(db, person.id, session_id=session_id)
-        return Somebody(person, cookie, session_id, key.id, secret)
+            client = new_secret()
+            whose = person.id, person.organization_id
+            editor = await add_device(db, *whose, kind="editor", name=email, secret=client)
+            terminal = await add_device(db, *whose, kind="cli", name=email)
+        token, terminal_token = (
+            self.session_tokens.make(device, person.id, None, lifetime_s=600) for device in (editor, terminal)
+        )
+        opens = {"client": client, "token": token, "terminal": terminal_token}
+        return Somebody(person, cookie, session_id, key.id, secret, editor, opens)
 
     def client(self) -> httpx.AsyncClient:
         """A client at a network address of its own, so that it has the throttles for itself."""
@@ -86,9 +101,14 @@ class Stage:
         transport = httpx.AsyncHTTPTransport(local_address=f"127.1.{number // 250}.{number % 250 + 1}", verify=False)
         return httpx.AsyncClient(transport=transport, base_url=self.settings.url, timeout=TIMEOUT_S, trust_env=False)
 
-    def headers(self, who: Somebody | None, *, by_key: bool) -> dict[str, str]:
-        """What the requests of this person carry when they act on our own pages, or as a program with a key."""
-        if by_key:
+    def headers(self, who: Somebody | None, *, by_key: bool = False, by: str = "") -> dict[str, str]:
+        """What the requests of this person carry when they act on our own pages, or as a program with a key.
+
+        `by` is the table's word for what opens the address.
+        """
+        if by in {"client", "token", "terminal"}:
+            return {"authorization": f"Bearer {who.opens[by]}"} if who else {}
+        if by_key or by == "key":
             return {"authorization": f"Bearer {who.secret}"} if who else {}
         ours = {"origin": self.settings.url, "sec-fetch-site": "same-origin"}
         return ours | ({"cookie": f"{cookie_name(self.settings)}={who.cookie}"} if who else {})
@@ -148,6 +168,25 @@ class Stage:
         """Their sign-in."""
         return show_id("ses", owner.session_id)
 
+    async def device(self, owner: Somebody) -> str:
+        """Their editor."""
+        return show_id("dev", owner.device_id)
+
+    async def ticket(self, owner: Somebody) -> str:
+        """Their permission for an editor."""
+        async with self.database.transaction() as db:
+            viewer = await find_session(db, owner.cookie)
+            assert viewer is not None
+            made = await give_ticket(
+                db,
+                viewer,
+                owner.person.organization_id,
+                state=new_id().hex,
+                name=owner.email,
+                callback_url="vscode://a.b/auth/clerk/callback?state=x",
+            )
+        return show_id("tick", made)
+
     async def organization(self, owner: Somebody) -> str:
         """Whose money it is."""
         return show_id("org", owner.person.organization_id)
@@ -203,7 +242,9 @@ async def opened(database_url: str, folder: Path) -> AsyncIterator[Stage]:
                 await apply(db, settings.file, source="pouch.toml", test_models="add")
             async with running(settings) as root, serving(root, listener):
                 tokens = Tokens(settings.secret_keys, settings.url)
-                stage = Stage(root, settings, database, tokens, ends, await Passwords().hash(PASSWORD))
+                password_hash = await Passwords().hash(PASSWORD)
+                session_tokens = SessionTokens(settings.secret_keys)
+                stage = Stage(root, settings, database, tokens, ends, password_hash, session_tokens)
                 # With an operator among the people, the link for the first person has ended.
                 await stage.somebody(operator=True)
                 yield stage
@@ -238,6 +279,14 @@ async def _unconfirmed(stage: Stage, _owner: Somebody) -> str:
     return await stage.checkout(ALWAYS_CONFIRM)
 
 
+async def _editor(_stage: Stage, _owner: Somebody) -> str:
+    return f"vscode%3A%2F%2FRooVeterinaryInc.roo-cline&state={new_id().hex}"
+
+
+async def _terminal(_stage: Stage, _owner: Somebody) -> str:
+    return f"http%3A%2F%2F127.0.0.1%3A49152%2Fcallback&state={new_id().hex}"
+
+
 async def _charge(stage: Stage, _owner: Somebody) -> str:
     return await stage.charge()
 
@@ -247,6 +296,10 @@ THINGS: dict[str, Thing] = {
     "name": _named("mark.svg"),
     "key": Stage.key,
     "session": Stage.session,
+    "device": Stage.device,
+    "ticket": Stage.ticket,
+    "slug": _named("supernova"),
+    "procedures": _named("auth.me"),
     "session_id": _checkout,
     "charge_id": _charge,
     "mail_id": Stage.mail,
@@ -268,11 +321,17 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/change-address/{token}": {"token": _mailed("change")},
     "/undo-change/{token}": {"token": _mailed("undo")},
     "/invitation/{token}": {"token": _mailed("invite")},
+    "/v1/client/sessions/{session}/tokens": {"session": Stage.device},
+    "/v1/client/sessions/{session}/remove": {"session": Stage.device},
     "/embedded/cards/pay/{session_id}/authentication": {"session_id": _unconfirmed},
 }
 """The same at these addresses."""
 ASKED: dict[str, tuple[str, Thing]] = {
     "/api/v1/generation": ("id", Stage.call),
     "/events": ("of", Stage.organization),
+    "/extension/sign-in": ("auth_redirect", _editor),
+    "/extension/provider-sign-up": ("auth_redirect", _editor),
+    "/l/{slug}": ("auth_redirect", _editor),
+    "/cli/sign-in": ("callback", _terminal),
 }
 """What is asked for after the path."""

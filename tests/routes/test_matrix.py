@@ -28,6 +28,9 @@ UNKNOWN = {
     "/billing/ledger/{id}": "line",
     "/usage/{id}": "gen",
     "/keys/{key}/revoke": "key",
+    "/extension/sign-in/{ticket}": "tick",
+    "/v1/client/sessions/{session}/tokens": "dev",
+    "/v1/client/sessions/{session}/remove": "dev",
     "/embedded/mailbox/{mail_id}": "mail",
     "/embedded/mailbox/{mail_id}/html": "mail",
 }
@@ -49,6 +52,19 @@ FORMS: dict[str, Form] = {
     "/keys": lambda *_: {"name": "Laptop", "attempt": new_id().hex},
     "/billing/purchases": lambda *_: {"amount_usd": "10", "attempt": new_id().hex},
     "/try": lambda *_: {"model": "pouch/free", "prompt": "hi", "max_tokens": "256", "attempt": new_id().hex},
+    "/extension/sign-in": lambda _, visitor: {
+        "auth_redirect": "vscode://RooVeterinaryInc.roo-cline",
+        "state": new_id().hex,
+        "organization": show_id("org", visitor.person.organization_id),
+    },
+    "/cli/sign-in": lambda _, visitor: {
+        "callback": "http://127.0.0.1:49152/callback",
+        "state": new_id().hex,
+        "organization": show_id("org", visitor.person.organization_id),
+    },
+    "/v1/client/sign_ins": lambda *_: {"strategy": "ticket", "ticket": "anything"},
+    "/v1/client/sessions/{session}/tokens": lambda *_: {"_is_native": "1", "organization_id": ""},
+    "/v1/client/sessions/{session}/remove": lambda *_: {"_is_native": "1"},
     "/embedded/cards/pay/{session_id}": lambda *_: {"number": "4242424242424242", "expiration": "12/34", "cvc": "123"},
     "/embedded/cards/pay/{session_id}/authentication": lambda *_: {"outcome": "complete"},
 }
@@ -98,7 +114,7 @@ async def test_everybody_gets_what_the_table_says(stage: Stage, client: httpx.As
         if (case.method, case.path) not in BESIDE_THE_ROUTES:
             assert security_headers(stage.settings).keys() <= answer.headers.keys()
         if case.method == "GET":
-            head = await client.head(address, headers=stage.headers(who, by_key=case.opened_by == "key"))
+            head = await client.head(address, headers=stage.headers(who, by=case.opened_by))
             assert head.status_code == answer.status_code
         got.append(in_words(answer))
     assert got == ["yes" if said in {"own", "nothing"} else said for said in case.answers]
@@ -197,7 +213,7 @@ async def ask(
     async with client.stream(
         case.method,
         address,
-        headers=stage.headers(who, by_key=case.opened_by == "key"),
+        headers=stage.headers(who, by=case.opened_by),
         data=form(owner, who or owner) if form and case.method == "POST" else None,
         json=QUESTION if asks_a_model else None,
     ) as answer:

@@ -23,7 +23,6 @@ from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
 from pouch.gateway.patience import Patience
 from pouch.gateway.upstream import SILENCE_MAX_S, Upstreams
-from pouch.identity.keyring import KeyRing
 from pouch.identity.keys import add_key
 from pouch.identity.people import add_person
 from pouch.identity.types import Key, Person
@@ -35,6 +34,7 @@ from pouch.ledger.writer import Writer
 from pouch.settings import File
 from pouch.usage.store import newest_calls, write_batch
 from pouch.usage.types import Call
+from support.callers import callers
 from support.upstream import FakeUpstream, fake_upstream
 
 PRICES = {"input": "1.00", "output": "2.00"}
@@ -151,7 +151,7 @@ async def running_gateway(
         keeper = LeaseKeeper(database, "test", on_fenced=lambda: chat.flights.stop_all("fenced"))
         await keeper.take()
         chat = ChatCompletions(
-            keys=KeyRing(database),
+            callers=callers(database),
             catalog=catalog,
             ledger=writer,
             upstreams=upstreams,

@@ -22,7 +22,6 @@ from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
 from pouch.gateway.provider import ProviderRoutes
 from pouch.gateway.upstream import Upstreams
-from pouch.identity.keyring import KeyRing
 from pouch.identity.people import add_person
 from pouch.identity.playground import playground_caller
 from pouch.ledger.accounts import balance
@@ -37,6 +36,7 @@ from pouch.web.application import application
 from pouch.web.pages import Web
 from pouch.web.security import Security
 from pouch.web.viewer import Header, Viewer
+from support.callers import callers
 from support.models import MODELS_KEY, serve_models
 
 
@@ -116,7 +116,7 @@ async def opened(
         keeper = LeaseKeeper(database, "test", on_fenced=lambda: chat.flights.stop_all("fenced"))
         await keeper.take()
         chat = ChatCompletions(
-            keys=KeyRing(database),
+            callers=callers(database),
             catalog=catalog,
             ledger=writer,
             upstreams=upstreams,

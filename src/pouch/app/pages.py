@@ -1,6 +1,7 @@
 """All pages and quick endpoints of `serve` as one ASGI application."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.routing import BaseRoute
@@ -26,11 +27,14 @@ from pouch.identity.keyring import KeyRing
 from pouch.identity.pages import IdentityPages
 from pouch.identity.passwords import Passwords
 from pouch.identity.playground import playground_caller
+from pouch.identity.session_tokens import SessionTokens
 from pouch.identity.throttles import Throttles
+from pouch.identity.token_ring import TokenRing
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
 from pouch.payments.sync import Sync
 from pouch.payments.webhooks import Webhooks
+from pouch.roo.room import RooRoom
 from pouch.site.pages import SitePages
 from pouch.usage.days import spent_by_key
 from pouch.usage.pages import UsagePages
@@ -43,12 +47,23 @@ TEMPLATES = [
     ("pouch.identity", "templates"),
     ("pouch.billing", "templates"),
     ("pouch.usage", "templates"),
+    ("pouch.roo", "templates"),
     ("pouch.site", "templates"),
     ("pouch.embedded.mailbox", "templates"),
 ]
 
 
-async def pages(process: Process, catalog: Catalog, keys: KeyRing, chat: ChatCompletions) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class SignedInPrograms:
+    """What makes the session tokens of editors and terminals, and what knows them again."""
+
+    tokens: SessionTokens
+    ring: TokenRing
+
+
+async def pages(
+    process: Process, catalog: Catalog, keys: KeyRing, chat: ChatCompletions, programs: SignedInPrograms
+) -> ASGIApp:
     """Put the rooms' pages together behind the security headers."""
     settings, ends, database = process.settings, process.ends, process.database
     processor = make_processor(settings, ends)
@@ -73,16 +88,18 @@ async def pages(process: Process, catalog: Catalog, keys: KeyRing, chat: ChatCom
     async def key_spending(db: Connection, organization_id: UUID) -> Mapping[UUID, Money]:
         return await spent_by_key(db, organization_id, now=system_clock())
 
+    throttles = Throttles()
     identity = IdentityPages(
         web,
         database,
         keys=keys,
         passwords=Passwords(),
-        throttles=Throttles(),
+        throttles=throttles,
         example_model=paid_model,
         exporters=EXPORTERS,
         obstacles=[payment_obstacle],
         key_spending=key_spending,
+        device_ended=programs.ring.forget,
     )
     web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database).find
     streams = Streams(web, Live(database).look)
@@ -96,6 +113,7 @@ async def pages(process: Process, catalog: Catalog, keys: KeyRing, chat: ChatCom
         *BillingPages(web, database, checkout, sync).routes(),
         *UsagePages(web, database, example_model=free_model).routes(),
         *AccountApi(database, keys).routes(),
+        *RooRoom(web, database, catalog, tokens=programs.tokens, ring=programs.ring, throttles=throttles).routes(),
         *streams.routes(),
         *ProviderRoutes(catalog).routes(),
     ]

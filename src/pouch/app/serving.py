@@ -14,7 +14,7 @@ import uvloop
 from pouch.app.far_ends import test_models, test_models_url
 from pouch.app.logs import configure_logs
 from pouch.app.metrics import Figures, metrics_served
-from pouch.app.pages import pages
+from pouch.app.pages import SignedInPrograms, pages
 from pouch.app.process import Process, database_url
 from pouch.app.root import Root
 from pouch.base.database import Database
@@ -26,7 +26,10 @@ from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
 from pouch.gateway.upstream import Upstreams
+from pouch.identity.callers import Callers
 from pouch.identity.keyring import KeyRing
+from pouch.identity.session_tokens import SessionTokens
+from pouch.identity.token_ring import TokenRing
 from pouch.ledger.keeper import LeaseKeeper
 from pouch.ledger.leases import sweep
 from pouch.ledger.writer import Writer
@@ -105,9 +108,11 @@ async def running(settings: Settings) -> AsyncIterator[Root]:
         catalog = Catalog(database, test_base_url=test_models_url(settings, ends))
         await catalog.load()
         keys = KeyRing(database)
+        tokens = SessionTokens(settings.secret_keys)
+        token_ring = TokenRing(database, tokens)
         keeper = LeaseKeeper(database, _process_name(settings), on_fenced=lambda: chat.flights.stop_all("fenced"))
         chat = ChatCompletions(
-            keys=keys,
+            callers=Callers(keys, token_ring),
             catalog=catalog,
             ledger=writer,
             upstreams=upstreams,
@@ -120,9 +125,10 @@ async def running(settings: Settings) -> AsyncIterator[Root]:
         stack.push_async_callback(keeper.give_up)
         await _expire_holds_of_former_self(database)
         process = Process(settings, ends, database, stack)
-        root = Root(chat, await pages(process, catalog, keys, chat), test_models(settings, ends))
+        front = await pages(process, catalog, keys, chat, SignedInPrograms(tokens, token_ring))
+        root = Root(chat, front, test_models(settings, ends))
         root.before_stop += process.before_stop
-        loops = [catalog.run(), keys.run(), keeper.run(), chat.flights.run(), *process.loops]
+        loops = [catalog.run(), keys.run(), token_ring.run(), keeper.run(), chat.flights.run(), *process.loops]
         stack.enter_context(metrics_served(settings.metrics_port, Figures(writer, chat)))
         # The writer outlasts the other loops: what was produced is charged before the lease is given up.
         async with asyncio.TaskGroup() as outlasting:

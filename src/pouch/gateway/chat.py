@@ -46,7 +46,7 @@ from pouch.gateway.relay import Relay, error_text, json_of, text_bytes
 from pouch.gateway.request import chat_request, model_name, read_body
 from pouch.gateway.settlement import Ledger, Settlement
 from pouch.gateway.upstream import Answer, Upstreams
-from pouch.identity.keyring import KeyRing
+from pouch.identity.callers import Callers
 from pouch.identity.types import Caller
 from pouch.usage.types import Outcome
 
@@ -62,7 +62,7 @@ class ChatCompletions:
     def __init__(  # noqa: PLR0913 -- the parts of a call; app.py is the only one to put them together
         self,
         *,
-        keys: KeyRing,
+        callers: Callers,
         catalog: Catalog,
         ledger: Ledger,
         upstreams: Upstreams,
@@ -75,7 +75,7 @@ class ChatCompletions:
     ) -> None:
         self._patience = patience or Patience()
         self.flights = Flights(self._patience)
-        self._keys = keys
+        self._callers = callers
         self._catalog = catalog
         self._ledger = ledger
         self._upstreams = upstreams
@@ -86,7 +86,7 @@ class ChatCompletions:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call of whoever's key it carries."""
+        """Answer one call of whoever's key or session token it carries."""
         await self._answer(scope, receive, send, None)
 
     async def answer_for(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,9 +112,9 @@ class ChatCompletions:
         kind, _, secret = given.partition(b" ")
         if kind.lower() != b"bearer" or not secret:
             raise BadKey("Send your API key as: Authorization: Bearer sk-pouch-…")
-        caller = await self._keys.caller(secret.strip().decode("latin-1"))
+        caller = await self._callers.caller(secret.strip().decode("latin-1"))
         if caller is None:
-            raise BadKey("This API key is not known here, or it was revoked.")
+            raise BadKey("This API key or session is not known here, or it has ended.")
         if "inference" not in caller.scopes:
             raise NotInScope("This API key may not call models: it lacks the scope “inference”.")
         return caller

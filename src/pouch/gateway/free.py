@@ -37,7 +37,7 @@ class FreeCalls:
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S), self._database.transaction() as db:
                 if await is_blocked(db, key_id):
-                    raise BadKey("This API key was revoked.")
+                    raise BadKey("This API key or session was revoked.")
                 wait_s = await take_free_call(db, person_id)
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
             log.warning("free calls are counted in this process only", why=type(error).__name__)

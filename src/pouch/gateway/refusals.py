@@ -19,7 +19,7 @@ HOLDS_RETRY_AFTER_S = 2
 def refusal_error(refused: Refused, request: ChatRequest, billing_url: str) -> CallError:
     """Say why a call is not admitted. A blocked key is a bad key: it was revoked a moment ago."""
     if refused.source == "blocked":
-        return BadKey("This API key was revoked.")
+        return BadKey("This API key or session was revoked.")
     needed, available = Money(refused.needed_nanos), Money(refused.available_nanos)
     metadata: dict[str, object] = {
         "limit_source": refused.source,

@@ -7,6 +7,7 @@ from pouch.base.database import Connection
 from pouch.base.ids import show_id
 from pouch.base.money import ZERO
 from pouch.identity import letters
+from pouch.identity.devices import revoke_devices
 from pouch.identity.errors import CannotClose
 from pouch.identity.keys import revoke_key
 from pouch.identity.people import get_person
@@ -46,6 +47,7 @@ async def close_account(db: Connection, person_id: PersonId, others: Sequence[Ob
     if sentence := await find_obstacle(db, person, others):
         raise CannotClose(sentence)
     await _revoke_keys(db, person_id)
+    await revoke_devices(db, person_id)
     await end_sessions(db, person_id)
     await forget(db, person.email)
     await letters.tell_account_deleted(db, person)
@@ -80,8 +82,9 @@ async def _forget_person(db: Connection, person: Person) -> None:
     )
     await db.execute("UPDATE identity_organizations SET name = %s WHERE id = %s", (_NOBODY, person.organization_id))
     await db.execute("UPDATE identity_keys SET name = %s WHERE person_id = %s", (_NOBODY, person.id))
+    await db.execute("UPDATE identity_devices SET name = %s, address = '' WHERE person_id = %s", (_NOBODY, person.id))
     await db.execute("DELETE FROM identity_memberships WHERE person_id = %s", (person.id,))
-    for table in ("identity_sessions", "identity_links", "identity_places"):
+    for table in ("identity_sessions", "identity_links", "identity_places", "identity_tickets"):
         await db.execute(f"DELETE FROM {table} WHERE person_id = %s".encode(), (person.id,))
 
 

@@ -114,7 +114,7 @@ async def list_keys(db: Connection, organization_id: OrganizationId) -> list[Key
 async def key_names(db: Connection, organization_id: UUID) -> dict[UUID, str]:
     """What each key of an organization is called, revoked ones too, because usage names them; the newest first.
 
-    Last come the playgrounds of its members, whose calls have no key.
+    Last come the programs that its members signed in, and their playgrounds, whose calls have no key.
     """
     rows = await db.execute(
         "SELECT id, name FROM identity_keys WHERE organization_id = %s ORDER BY id DESC", (organization_id,)
@@ -127,7 +127,14 @@ async def key_names(db: Connection, organization_id: UUID) -> dict[UUID, str]:
         """,
         (organization_id,),
     )
-    return names | playground_names(await members.fetchall())
+    devices = await db.execute(
+        """
+        SELECT d.id, d.name FROM identity_devices d JOIN identity_memberships m ON m.person_id = d.person_id
+         WHERE m.organization_id = %s ORDER BY d.id DESC
+        """,
+        (organization_id,),
+    )
+    return names | dict(await devices.fetchall()) | playground_names(await members.fetchall())
 
 
 async def _select(db: Connection, where: str, values: tuple[object, ...]) -> list[Key]:

@@ -6,6 +6,7 @@ from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
 from pouch.identity import letters
 from pouch.identity.addresses import read_address
+from pouch.identity.devices import revoke_devices
 from pouch.identity.errors import AddressTaken, LinkEnded
 from pouch.identity.keys import revoke_key
 from pouch.identity.links import Link, LinkKind, add_link, end_links, find_link, use_link
@@ -85,6 +86,7 @@ class Moving:
             person = await _move(db, await owner_of(db, link), link, self._means)
             await set_password_hash(db, person.id, None)
             await end_sessions(db, person.id)
+            await revoke_devices(db, person.id)
             await end_links(db, person.id, since=link.created_at)
             await _revoke_keys(db, person.id, since=link.created_at)
             reset = await add_link(db, "reset", link.address, person.id)

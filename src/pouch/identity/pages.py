@@ -20,7 +20,7 @@ from pouch.identity.sessions import find_session
 from pouch.identity.settings_pages import SettingsPages
 from pouch.identity.sign_in_pages import SignInPages
 from pouch.identity.throttles import Throttles
-from pouch.identity.types import SignedIn
+from pouch.identity.types import DeviceId, SignedIn
 from pouch.web.cookies import cookie_name
 from pouch.web.pages import Web
 from pouch.web.problems import is_for_programs
@@ -44,6 +44,7 @@ class IdentityPages:
         exporters: Mapping[str, Exporter] | None = None,
         obstacles: Sequence[Obstacle] = (),
         key_spending: KeySpending | None = None,
+        device_ended: Callable[[DeviceId], None] = lambda _: None,
     ) -> None:
         self._web = web
         self._database = database
@@ -53,7 +54,7 @@ class IdentityPages:
         self._parts = (
             SignInPages(web, means, entrance),
             LinkPages(web, means, entrance),
-            SettingsPages(web, means, entrance, exporters=exporters or {}, obstacles=obstacles),
+            SettingsPages(web, means, entrance, exporters=exporters or {}, obstacles=obstacles, ended=device_ended),
             KeyPages(web, database, keys, example_model, key_spending),
         )
 

@@ -4,6 +4,7 @@ from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.ids import new_id
 from pouch.identity import letters
 from pouch.identity.addresses import read_address
+from pouch.identity.devices import SIGNED_IN, revoke_devices
 from pouch.identity.entrance import Entrance, enter
 from pouch.identity.errors import AddressTaken, LinkEnded
 from pouch.identity.links import Link, add_link, end_links, find_link, use_link
@@ -65,6 +66,7 @@ class Recovery:
                 raise LinkEnded from None
             await set_password_hash(db, person.id, hashed)
             await end_sessions(db, person.id)
+            await revoke_devices(db, person.id, *SIGNED_IN)
             await end_links(db, person.id, "reset", "verify", "change")
             await letters.tell_password_changed(db, person, cause=str(link.id))
             return await enter(db, person, visitor, tells=False)
@@ -85,6 +87,7 @@ class Recovery:
             if not await change_password_hash(db, person_id, old=stored, new=hashed):
                 raise Conflict("Your password was changed at the same time. Sign in with the new one.")
             await end_sessions(db, person_id, but_for=session_id)
+            await revoke_devices(db, person_id, *SIGNED_IN)
             await end_links(db, person_id, "reset", "change")
             if (person := await get_person(db, person_id)) is not None:
                 await letters.tell_password_changed(db, person, cause=str(new_id()))

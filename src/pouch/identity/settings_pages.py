@@ -1,6 +1,6 @@
 """/settings: a person's address, password, sessions, data, and the end of their account."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
 import orjson
@@ -12,6 +12,7 @@ from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id, show_id
 from pouch.identity.browsers import browser_words
 from pouch.identity.closing import Obstacle, close_account, find_obstacle
+from pouch.identity.devices import list_devices, revoke_device
 from pouch.identity.entrance import Entrance
 from pouch.identity.errors import WrongPassword
 from pouch.identity.export import Exporter, export_account
@@ -22,7 +23,7 @@ from pouch.identity.moving import Moving
 from pouch.identity.people import get_person
 from pouch.identity.recovery import Recovery
 from pouch.identity.sessions import end_session_of, end_sessions, is_recent, list_sessions
-from pouch.identity.types import PersonId, SessionId
+from pouch.identity.types import DeviceId, PersonId, SessionId
 from pouch.ledger.accounts import balance
 from pouch.web.cookies import clear_cookie
 from pouch.web.forms import read_form
@@ -36,14 +37,18 @@ DONE = {
     "moved": "You use the new address now.",
     "session": "Signed out there.",
     "sessions": "You are signed out everywhere else.",
+    "device": "That program is signed out.",
 }
 """What was just done, by the word in the address of the page."""
 
 
 class SettingsPages:
-    """The pages below /settings. `exporters` and `obstacles` come from the rooms above this one."""
+    """The pages below /settings.
 
-    def __init__(
+    `exporters` and `obstacles` come from the rooms above this one; `ended` hears of a program that was signed out.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what these pages need, by name
         self,
         web: Web,
         means: Means,
@@ -51,6 +56,7 @@ class SettingsPages:
         *,
         exporters: Mapping[str, Exporter],
         obstacles: Sequence[Obstacle],
+        ended: Callable[[DeviceId], None],
     ) -> None:
         self._web = web
         self._database = means.database
@@ -59,6 +65,7 @@ class SettingsPages:
         self._moving = Moving(means)
         self._exporters = exporters
         self._obstacles = obstacles
+        self._ended = ended
 
     def routes(self) -> list[Route]:
         """The routes of these pages."""
@@ -70,6 +77,7 @@ class SettingsPages:
             Route("/settings/password", self.change_password, methods=["POST"]),
             Route("/settings/sessions/end-others", self.end_others, methods=["POST"]),
             Route("/settings/sessions/{session}/end", self.end_session, methods=["POST"]),
+            Route("/settings/devices/{device}/end", self.end_device, methods=["POST"]),
             Route("/settings/export", self.export, methods=["GET"]),
             Route("/settings/delete", self.show_delete, methods=["GET"]),
             Route("/settings/delete", self.delete, methods=["POST"]),
@@ -82,11 +90,13 @@ class SettingsPages:
         person_id = PersonId(viewer.person_id)
         async with self._database.transaction() as db:
             sessions = await list_sessions(db, person_id)
+            devices = await list_devices(db, person_id)
             pending = await pending_change(db, person_id)
         return await self._web.page(
             request,
             "identity/settings.html",
             sessions=sessions,
+            devices=devices,
             browser_words=browser_words,
             show_id=show_id,
             pending=pending,
@@ -140,6 +150,17 @@ class SettingsPages:
         async with self._database.transaction() as db:
             await end_session_of(db, PersonId(viewer.person_id), SessionId(session_id))
         return go("/settings?done=session")
+
+    async def end_device(self, request: Request) -> Response:
+        """Sign a program out: its tokens open nothing from now on."""
+        viewer = await self._web.signed_in(request)
+        device_id = read_id("dev", request.path_params["device"])
+        if device_id is None:
+            raise NotFound("There is no such program.")
+        async with self._database.transaction() as db:
+            await revoke_device(db, PersonId(viewer.person_id), DeviceId(device_id))
+        self._ended(DeviceId(device_id))
+        return go("/settings?done=device#h-devices")
 
     async def end_others(self, request: Request) -> Response:
         """Sign out everywhere else."""

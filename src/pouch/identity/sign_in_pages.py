@@ -49,7 +49,7 @@ class SignInPages:
 
     async def show_sign_in(self, request: Request) -> Response:
         """Show the form, or go on when somebody is signed in already."""
-        goal = safe_next(request.query_params.get("next"))
+        goal = wanted(request.query_params)
         if await self._web.viewer(request):
             return go(goal)
         return await self._sign_in_form(request, {"next": goal}, is_confirmed="confirmed" in request.query_params)
@@ -65,7 +65,7 @@ class SignInPages:
 
     async def show_sign_up(self, request: Request) -> Response:
         """Show the form, or say why there is none."""
-        goal = safe_next(request.query_params.get("next"))
+        goal = wanted(request.query_params)
         if await self._web.viewer(request):
             return go(goal)
         try:
@@ -171,6 +171,18 @@ class SignInPages:
             error,
             is_registered=isinstance(error, AddressTaken),
         )
+
+
+def wanted(query: Mapping[str, str]) -> str:
+    """Where somebody wants to go after signing in: `next`, or `redirect_url`, as links of Roo's clients call it.
+
+    Such links may name an agent beside it, which goes along.
+    """
+    goal = safe_next(query.get("next") or query.get("redirect_url"))
+    agent = query.get("agent", "")
+    if "redirect_url" not in query or goal == "/" or not agent.replace("-", "").isalnum():
+        return goal
+    return safe_next(f"{goal}{'&' if '?' in goal else '?'}{urlencode({'agent': agent})}")
 
 
 def _typed(form: dict[str, str]) -> tuple[str, str]:

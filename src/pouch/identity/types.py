@@ -11,12 +11,16 @@ PersonId = NewType("PersonId", UUID)
 OrganizationId = NewType("OrganizationId", UUID)
 SessionId = NewType("SessionId", UUID)
 KeyId = NewType("KeyId", UUID)
+DeviceId = NewType("DeviceId", UUID)
 
 Role = Literal["owner", "admin", "billing", "member"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 Scope = Literal["inference", "billing:read", "billing:write", "agents", "keys"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+DeviceKind = Literal["editor", "cli", "static"]
+"""An editor fetches short session tokens with a secret; the command line and static tokens are one long token each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose key came with a call, and what it may do."""
+    """Whose key or session token came with a call, and what it may do."""
 
     key_id: KeyId
+    """The key, or the device that the token was made for: what is blocked when it is revoked."""
     organization_id: OrganizationId
     person_id: PersonId
     scopes: frozenset[str]
@@ -77,3 +82,33 @@ class Key:
     created_at: datetime
     used_at: datetime | None
     revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a session token: a person, on a device, on behalf of one of their organizations."""
+
+    device_id: DeviceId
+    kind: DeviceKind
+    person_id: PersonId
+    organization_id: OrganizationId
+    is_personal: bool
+    """The organization is the person's own, and not one that they share."""
+    expires_at: int
+    """When the token ends, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A program that a person signed in, for their list."""
+
+    id: DeviceId
+    kind: DeviceKind
+    name: str
+    organization: str
+    """The name of the organization whose credits it spends."""
+    is_personal: bool
+    address: str
+    created_at: datetime
+    seen_at: datetime | None
+    expires_at: datetime

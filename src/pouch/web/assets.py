@@ -35,6 +35,8 @@ class Assets:
             "js/pouch.js": _script(folder / "js" / "pouch.js"),
             "js/playground.js": _script(folder / "js" / "playground.js"),
             "js/search.js": _script(folder / "js" / "search.js"),
+            "js/copy.js": _script(folder / "js" / "copy.js"),
+            "js/way-back.js": _script(folder / "js" / "way-back.js"),
             "mark.svg": _asset((folder / "mark.svg").read_text(encoding="utf-8"), "image/svg+xml"),
         }
 

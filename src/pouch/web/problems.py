@@ -53,7 +53,7 @@ def problem_of(error: Exception, *, error_id: str | None = None) -> Problem:
 
 def is_for_programs(path: str) -> bool:
     """Whether this address is an API, whose errors are JSON."""
-    return path.startswith(("/api/", "/v1/", "/proxy/", "/webhooks/"))
+    return path.startswith(("/api/", "/v1/", "/proxy/", "/webhooks/", "/trpc/"))
 
 
 def json_of(problem: Problem, path: str) -> JSONResponse:

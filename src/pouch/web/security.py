@@ -90,10 +90,13 @@ def security_headers(settings: Settings) -> dict[str, str]:
     return headers
 
 
-def content_policy(settings: Settings) -> str:
-    """Only our own files, no inline script or style, no markup made by script."""
+def content_policy(settings: Settings, *more_targets: str) -> str:
+    """Only our own files, no inline script or style, no markup made by script.
+
+    Forms lead to `more_targets`, too: origins that the page itself has checked.
+    """
     # Chromium applies form-action to the redirect after a POST as well: that is how a purchase reaches the checkout.
-    targets = " ".join(["'self'", settings.url, *checkout_origins(settings)])
+    targets = " ".join(["'self'", settings.url, *checkout_origins(settings), *more_targets])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
         f"connect-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'; "

@@ -1,0 +1,86 @@
+"""What an editor goes through: signing in, working, changing the organization, and being signed out."""
+
+import httpx
+import pytest
+
+from pouch.base.ids import show_id
+from roo.extension import REDIRECT, Browser, Extension, signed_in
+from routes.stage import Somebody, Stage
+from support.cards import uses_sdk
+
+pytestmark = [pytest.mark.anyio, uses_sdk]
+
+
+async def test_an_editor_signs_in_knows_its_person_and_their_balance_and_calls_a_model(
+    browser: Browser, extension: Extension, alice: Somebody
+) -> None:
+    callback_url = await browser.let_in(extension.page())
+    assert callback_url.startswith(f"{REDIRECT}/auth/clerk/callback?code=")
+    assert callback_url.endswith(f"&state={extension.state}&organizationId=null")
+    assert "+" not in callback_url
+
+    signed = await extension.sign_in(callback_url)
+    assert signed.status_code == 200
+    assert not extension.client_token.startswith("Bearer")
+    assert (await extension.refresh()).status_code == 200
+
+    me = (await extension.me()).json()["response"]
+    address = next(each for each in me["email_addresses"] if each["id"] == me["primary_email_address_id"])
+    assert address["email_address"] == alice.email
+    assert (await extension.memberships()).json() == {"response": []}
+    assert (await extension.balance()).json() == {"balance": 7}
+
+    answer = await extension.chat("pouch/paid", "five words to be billed")
+    assert answer.status_code == 200
+    assert '"cost":' in answer.text
+    assert (await extension.balance()).json()["balance"] < 7
+
+
+async def test_what_an_editor_calls_is_in_the_usage_of_its_person(
+    browser: Browser, extension: Extension, alice: Somebody, stage: Stage
+) -> None:
+    await signed_in(browser, extension)
+    answer = await extension.chat("pouch/paid")
+    assert answer.status_code == 200
+    async with stage.database.transaction() as db:
+        rows = await db.execute(
+            "SELECT person_id, organization_id, key_id FROM usage_calls WHERE person_id = %s", (alice.person.id,)
+        )
+        found = await rows.fetchall()
+    assert [(row[0], row[1], show_id("dev", row[2])) for row in found] == [
+        (alice.person.id, alice.person.organization_id, extension.session_id)
+    ]
+    usage = await browser.get("/usage")
+    assert "Visual Studio Code" in usage.text
+
+
+async def test_signing_an_editor_out_in_the_browser_stops_it_at_once(browser: Browser, extension: Extension) -> None:
+    """Its token for new tokens, and the tokens that it has already."""
+    await signed_in(browser, extension)
+    assert (await extension.chat()).status_code == 200
+    settings = await browser.get("/settings")
+    assert "Visual Studio Code · Roo-Code 3.52.1" in settings.text
+    ended = await browser.post(f"/settings/devices/{extension.session_id}/end")
+    assert ended.status_code == 303
+    assert await statuses(extension) == [401] * 6
+    assert "Roo-Code" not in (await browser.get("/settings")).text
+
+
+async def test_signing_out_in_the_editor_stops_it_at_once(browser: Browser, extension: Extension) -> None:
+    await signed_in(browser, extension)
+    answer = await extension.sign_out()
+    assert answer.json()["response"]["status"] == "removed"
+    assert await statuses(extension) == [401] * 6
+
+
+async def statuses(extension: Extension) -> list[int]:
+    """What an editor is answered that does not know yet that it was signed out."""
+    answers: list[httpx.Response] = [
+        await extension.refresh(),
+        await extension.me(),
+        await extension.memberships(),
+        await extension.balance(),
+        await extension.chat(),
+        await extension.chat("pouch/paid"),
+    ]
+    return [answer.status_code for answer in answers]
