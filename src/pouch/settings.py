@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PositiveInt,
     SecretStr,
     ValidationError,
@@ -36,6 +37,27 @@ PriceClass = Literal[
     "search",
     "request",
 ]
+
+Dialect = Literal["as_is", "openai", "plain"]
+Droppable = Literal[
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "stop",
+    "seed",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "parallel_tool_calls",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "user",
+    "metadata",
+    "store",
+]
+"""Fields of a request that cost nothing when they are left out. Those that bound the output are not among them."""
 
 SECRET_KEY_FILE = "secret-key"  # noqa: S105 -- the name of the file, not what is in it
 """In the data folder, for its owner only."""
@@ -149,6 +171,8 @@ class Upstream(_Section):
     base_url: Annotated[str, AfterValidator(_server_address)]
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,126}$")
     """The environment variable with the key; the key itself never stands in the file."""
+    dialect: Dialect | None = None
+    """Which changes its requests need, see docs/self-hosting.md. Unset: openai for OpenAI's own servers, else as_is."""
 
 
 class Tier(_Section):
@@ -171,6 +195,16 @@ class Model(_Section):
     max_tokens: int = Field(gt=0, le=TOKENS_MAX)
     tags: tuple[str, ...] = ()
     """ "free" makes it free."""
+    drops: tuple[Droppable, ...] = ()
+    """Fields of a request that this model refuses; they are left out, for clients that send them to every model."""
+    deprecated: bool = False
+    """Roo Code hides it from its list of models; whoever uses it already goes on."""
+    default_temperature: float | None = Field(default=None, ge=0, le=2)
+    """What Roo Code sends as temperature; else it sends 0."""
+    settings: dict[str, JsonValue] = {}
+    """What Roo Code adds to what it knows of the model, such as includedTools."""
+    versioned_settings: dict[Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")], dict[str, JsonValue]] = {}
+    """The same from a version of Roo Code on, such as "3.36.4": the highest not above theirs is used instead."""
     price: dict[PriceClass, Price] | None = None
     """US dollars per million tokens (per image, minute, search, request), as text."""
     tiers: tuple[Tier, ...] = ()

@@ -78,6 +78,18 @@ def test_a_free_model_says_zero_and_free() -> None:
     assert entry["tags"] == ["free"]
 
 
+def test_advice_is_listed_and_absent_when_there_is_none() -> None:
+    advice = {
+        "deprecated": True,
+        "default_temperature": 0.7,
+        "settings": {"includedTools": ["a"]},
+        "versionedSettings": {"3.36.4": {"excludedTools": ["b"]}},
+    }
+    entry = one(replace(PAID, advice=advice))
+    assert {name: entry[name] for name in advice} == advice
+    assert one(PAID).keys().isdisjoint(advice)
+
+
 def test_openrouter_and_openai_clients_find_theirs() -> None:
     entry = one(PAID)
     assert entry["context_length"] == 400_000

@@ -115,3 +115,55 @@ tiers = [{ above_tokens = 999, price = { output = "5" } }]
         {"input": 1, "output": 2_500_000_000, "image": 40_000_000 * 10**6, "request": 10**6},
         (Tier(999, {"output": 5_000_000_000}),),
     )
+
+
+def test_what_clients_are_told_beside_the_figures_is_kept_as_it_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "pouch.toml"
+    more = """
+    deprecated = true
+    default_temperature = 0.7
+    drops = ["temperature"]
+    settings = { includedTools = ["a"] }
+    versioned_settings = { "3.36.4" = { excludedTools = ["b"], preserveReasoning = true } }
+    """
+    path.write_text(f"{UPSTREAM}{MODEL}{GOOD}\n{more}")
+    (model,) = read_wanted(read_file(path), source="x", with_test_models=False).models
+    assert model.row.drops == ("temperature",)
+    assert model.row.advice == (
+        '{"default_temperature":0.7,"deprecated":true,"settings":{"includedTools":["a"]},'
+        '"versionedSettings":{"3.36.4":{"excludedTools":["b"],"preserveReasoning":true}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('drops = ["max_tokens"]', "drops[0]: Input should be"),
+        ('drops = ["messages"]', "drops[0]: Input should be"),
+        ("default_temperature = 3", "default_temperature: Input should be less than or equal to 2"),
+        ('versioned_settings = { "3.36" = {} }', "versioned_settings.3.36"),
+        ("settings = { since = 2026-01-01 }", "settings.since"),
+    ],
+)
+def test_advice_that_cannot_be_is_refused(tmp_path: Path, line: str, expected: str) -> None:
+    """What bounds the output can never be left out of a request."""
+    assert expected in refusal(tmp_path, f"{UPSTREAM}{MODEL}{GOOD}\n{line}")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "more", "dialect"),
+    [
+        ("https://api.openai.com/v1", "", "openai"),
+        ("https://harbor.openai.azure.com/openai/v1", "", "openai"),
+        ("https://openrouter.ai/api/v1", "", "as_is"),
+        ("http://127.0.0.1:11434/v1", 'dialect = "plain"', "plain"),
+        ("https://api.openai.com/v1", 'dialect = "as_is"', "as_is"),
+    ],
+)
+def test_a_dialect_follows_from_the_address_unless_it_is_named(
+    tmp_path: Path, base_url: str, more: str, dialect: str
+) -> None:
+    path = tmp_path / "pouch.toml"
+    path.write_text(f'[[upstreams]]\nid = "one"\nbase_url = "{base_url}"\n{more}\n')
+    (upstream,) = read_wanted(read_file(path), source="x", with_test_models=False).upstreams
+    assert upstream.dialect == dialect

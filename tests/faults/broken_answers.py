@@ -129,6 +129,13 @@ fault("answers 400")(refuses(400))
 fault("answers 401")(refuses(401))
 fault("answers 404")(refuses(404))
 fault("answers 413")(refuses(413))
+
+
+@fault("says that the conversation is too long")
+async def too_long(exchange: Exchange) -> None:
+    await exchange.answer({"error": {"message": "prompt is too long: 213462 tokens > 200000 maximum"}}, 400)
+
+
 fault("answers 429 with Retry-After: 7")(refuses(429, "retry-after: 7\r\n"))
 fault("answers 429 with a Retry-After of 5,000 digits")(refuses(429, f"retry-after: {'9' * 5000}\r\n"))
 fault("answers 500")(refuses(500))

@@ -58,6 +58,13 @@ async def error_first(exchange: Exchange) -> None:
     await exchange.until_gone()
 
 
+@fault("says in its first event that the conversation is too long")
+async def too_long_first(exchange: Exchange) -> None:
+    await exchange.begin_stream()
+    await exchange.event({"error": {"message": "This endpoint's maximum context length is 9 tokens.", "code": 400}})
+    await exchange.until_gone()
+
+
 @fault("reports an error after a comment")
 async def error_after_comment(exchange: Exchange) -> None:
     await exchange.begin_stream()

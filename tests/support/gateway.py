@@ -38,6 +38,7 @@ from support.callers import callers
 from support.upstream import FakeUpstream, fake_upstream
 
 PRICES = {"input": "1.00", "output": "2.00"}
+DIALECTS = ("openai", "plain")
 
 
 @dataclass
@@ -121,7 +122,10 @@ def file_for(upstream_url: str, others: Mapping[str, str] | None = None) -> File
     models = [model("paid"), free, model("reasoning", tags=["reasoning"]), model("small", max_tokens=50)]
     addresses = {"up": upstream_url} | dict(others or {})
     models += [model("paid", id=f"{name}/paid", upstream=name) for name in others or {}]
-    upstreams = [{"id": name, "base_url": url} for name, url in addresses.items()]
+    # The same server twice more, under the dialects that some servers need.
+    models += [model("paid", id=f"as-{name}/paid", upstream=f"as-{name}", drops=["temperature"]) for name in DIALECTS]
+    upstreams: list[dict[str, Any]] = [{"id": name, "base_url": url} for name, url in addresses.items()]
+    upstreams += [{"id": f"as-{name}", "base_url": upstream_url, "dialect": name} for name in DIALECTS]
     return File.model_validate({"upstreams": upstreams, "models": models})
 
 

@@ -28,6 +28,8 @@ def a_call(
     outcome: Outcome = "done",
     price_id: UUID | None = None,
     charged: str | None = None,
+    task: str = "",
+    app: str = "",
 ) -> Call:
     """One call as it would be read back: charged what it cost unless said otherwise."""
     return Call(
@@ -47,6 +49,8 @@ def a_call(
         started_at=ended - lasted,
         finished_at=ended,
         charged_nanos=Money.parse(cost if charged is None else charged).nanos,
+        app=app,
+        task_id=task,
     )
 
 

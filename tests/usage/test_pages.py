@@ -73,6 +73,29 @@ async def test_a_choice_is_in_the_address_and_holds_for_everything(open_site: Op
         assert "No calls here" in (await alice.get("/usage?model=three")).text
 
 
+async def test_a_tasks_calls_are_shown_alone_and_lead_to_each_other(open_site: OpenSite) -> None:
+    """An agent's task takes many calls: its sum is right though whole days are summed up without regard to tasks."""
+    async with open_site(sells=False) as site, site.browser() as alice, site.browser("carol") as carol:
+        now, harbor, task = datetime.now(UTC), site.people["alice"].organization_id, "0d9e5f1c-8b7a-4c52"
+        call = a_call(harbor, cost="1", task=task, app="Roo Code 3.52.1", ended=now)
+        await _called(
+            site,
+            call,
+            a_call(harbor, cost="2", task=task, ended=now - timedelta(days=20)),
+            a_call(harbor, cost="4", task="another", ended=now),
+            a_call(harbor, cost="8", ended=now),
+        )
+        page = (await alice.get("/usage")).text
+        assert f'href="/usage?task={task}"' in page
+        of_task = (await alice.get(f"/usage?task={task}")).text
+        assert "Spent in 30 days $3.00 Calls 2" in _words(of_task)
+        assert f"Only the calls of task {task}." in _words(of_task)
+        assert "Spent in 7 days $1.00" in _words((await alice.get(f"/usage?days=7&task={task}")).text)
+        receipt = (await alice.get(f"/usage/{show_id('gen', call.id)}")).text
+        assert f"Program Roo Code 3.52.1 Task {task}" in _words(receipt)
+        assert "No calls" in (await carol.get(f"/usage?task={task}")).text
+
+
 async def test_older_calls_are_a_page_further(open_site: OpenSite) -> None:
     async with open_site(sells=False) as site, site.browser() as alice:
         now, harbor = datetime.now(UTC), site.people["alice"].organization_id

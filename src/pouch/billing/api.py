@@ -166,6 +166,8 @@ def _generation(call: Call) -> dict[str, object]:
         **_amount("usage", call.charged),
         **_amount("total_cost", call.charged),
         "is_byok": False,
+        "app": call.app or None,
+        "task_id": call.task_id or None,
         "key": show_id("key", call.key_id),
     }
 

@@ -70,7 +70,7 @@ def one(model: Model) -> dict[str, object]:
     }
     if model.tags:
         entry["tags"] = list(model.tags)
-    return entry
+    return entry | dict(model.advice)
 
 
 def pricing(price: Price | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import psycopg
 import structlog
 
@@ -79,9 +80,11 @@ class Catalog:
             context_window=row.context_window,
             max_tokens=row.max_tokens,
             tags=("free", *row.tags) if listed.price is None else row.tags,
-            upstream=Upstream(upstream.id, upstream.kind, base_url, upstream.api_key_env),
+            upstream=Upstream(upstream.id, upstream.kind, base_url, upstream.api_key_env, upstream.dialect),
             upstream_model=row.upstream_model,
             price=listed.price,
             created_at=listed.created_at,
             is_test=row.is_test,
+            drops=row.drops,
+            advice=orjson.loads(row.advice),
         )

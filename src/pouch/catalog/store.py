@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from pouch.base.database import Connection
 from pouch.base.ids import new_id
 from pouch.catalog.types import NanosPerMillion, Price, Tier
-from pouch.settings import PriceClass
+from pouch.settings import Dialect, PriceClass
 
 Fingerprint = tuple[int, datetime | None]
 
@@ -25,6 +25,7 @@ class UpstreamRow:
     kind: Literal["openai", "test"]
     base_url: str | None
     api_key_env: str | None
+    dialect: Dialect = "as_is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class ModelRow:
     position: int
     is_test: bool
     tags: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+    advice: str = "{}"
+    """JSON, as the list shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,8 @@ async def listed_models(db: Connection) -> list[ListedModel]:
     found = await db.execute(
         """
         SELECT m.id, m.upstream_id, m.upstream_model, m.name, m.description, m.owned_by, m.context_window,
-               m.max_tokens, m.position, m.is_test, m.tags, m.created_at,
-               u.id, u.kind, u.base_url, u.api_key_env,
+               m.max_tokens, m.position, m.is_test, m.tags, m.drops, m.advice, m.created_at,
+               u.id, u.kind, u.base_url, u.api_key_env, u.dialect,
                p.id, p.nanos_per_mtok, p.effective_at, p.tiers
           FROM catalog_models m
           JOIN catalog_upstreams u ON u.id = m.upstream_id
@@ -87,10 +91,10 @@ async def listed_models(db: Connection) -> list[ListedModel]:
     )
     return [
         ListedModel(
-            row=replace(ModelRow(*row[:10]), tags=tuple(row[10])),
-            created_at=row[11],
-            upstream=UpstreamRow(*row[12:16]),
-            price=_price(*row[16:20]),
+            row=replace(ModelRow(*row[:10]), tags=tuple(row[10]), drops=tuple(row[11]), advice=row[12]),
+            created_at=row[13],
+            upstream=UpstreamRow(*row[14:19]),
+            price=_price(*row[19:23]),
         )
         async for row in found
     ]
@@ -99,7 +103,7 @@ async def listed_models(db: Connection) -> list[ListedModel]:
 async def listed_upstreams(db: Connection) -> list[UpstreamRow]:
     """Every upstream in use."""
     found = await db.execute(
-        "SELECT id, kind, base_url, api_key_env FROM catalog_upstreams WHERE retired_at IS NULL ORDER BY id"
+        "SELECT id, kind, base_url, api_key_env, dialect FROM catalog_upstreams WHERE retired_at IS NULL ORDER BY id"
     )
     return [UpstreamRow(*row) async for row in found]
 
@@ -140,11 +144,12 @@ async def save_upstream(db: Connection, row: UpstreamRow) -> None:
     """Add an upstream, or bring it to this; one that was retired is in use again."""
     await db.execute(
         """
-        INSERT INTO catalog_upstreams (id, kind, base_url, api_key_env) VALUES (%s, %s, %s, %s)
+        INSERT INTO catalog_upstreams (id, kind, base_url, api_key_env, dialect) VALUES (%s, %s, %s, %s, %s)
         ON CONFLICT (id) DO UPDATE
-           SET kind = excluded.kind, base_url = excluded.base_url, api_key_env = excluded.api_key_env, retired_at = NULL
+           SET kind = excluded.kind, base_url = excluded.base_url, api_key_env = excluded.api_key_env,
+               dialect = excluded.dialect, retired_at = NULL
         """,
-        (row.id, row.kind, row.base_url, row.api_key_env),
+        (row.id, row.kind, row.base_url, row.api_key_env, row.dialect),
     )
 
 
@@ -153,13 +158,14 @@ async def save_model(db: Connection, row: ModelRow) -> None:
     await db.execute(
         """
         INSERT INTO catalog_models (id, upstream_id, upstream_model, name, description, owned_by, context_window,
-                                    max_tokens, tags, position, is_test)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                    max_tokens, tags, position, is_test, drops, advice)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (id) DO UPDATE
            SET upstream_id = excluded.upstream_id, upstream_model = excluded.upstream_model, name = excluded.name,
                description = excluded.description, owned_by = excluded.owned_by,
                context_window = excluded.context_window, max_tokens = excluded.max_tokens, tags = excluded.tags,
-               position = excluded.position, is_test = excluded.is_test, retired_at = NULL
+               position = excluded.position, is_test = excluded.is_test, drops = excluded.drops,
+               advice = excluded.advice, retired_at = NULL
         """,
         (
             row.id,
@@ -173,6 +179,8 @@ async def save_model(db: Connection, row: ModelRow) -> None:
             list(row.tags),
             row.position,
             row.is_test,
+            list(row.drops),
+            row.advice,
         ),
     )
 

@@ -1,12 +1,12 @@
 """What the catalog says: upstreams, AI models, their dated prices, and the counts that a call is billed by."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 from uuid import UUID
 
-from pouch.settings import PriceClass
+from pouch.settings import Dialect, PriceClass
 
 PRICE_CLASSES: tuple[PriceClass, ...] = get_args(PriceClass)
 INPUT_CLASSES: tuple[PriceClass, ...] = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
@@ -51,6 +51,7 @@ class Upstream:
     base_url: str
     """Without a trailing slash; "/chat/completions" is appended."""
     api_key_env: str | None = None
+    dialect: Dialect = "as_is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ class Model:
     """None: the model is free."""
     created_at: datetime
     is_test: bool = False
+    drops: tuple[str, ...] = ()
+    """Fields of a request that are left out for it."""
+    advice: Mapping[str, object] = field(default_factory=dict)
+    """What the model list tells clients beside the figures."""
 
     @property
     def is_free(self) -> bool:

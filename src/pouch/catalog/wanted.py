@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from urllib.parse import urlsplit
+
+import orjson
 
 from pouch import settings as written
 from pouch.base.money import Money
 from pouch.catalog.store import ModelRow, UpstreamRow
 from pouch.catalog.test_models import TEST_ID_PREFIX, TEST_MODELS, TEST_UPSTREAM, TEST_UPSTREAM_ID
 from pouch.catalog.types import UNIT_CLASSES, NanosPerMillion, Tier
-from pouch.settings import PriceClass, SettingsError
+from pouch.settings import Dialect, PriceClass, SettingsError
 
 PRICE_MAX = Money.parse("100000")
 """For a million tokens, or for one image or request: above it is a slip, and a bill might not fit a balance."""
@@ -46,7 +49,10 @@ def read_wanted(file: written.File, *, source: str, with_test_models: bool) -> W
     """Check the file and say what the catalog should be. Raises SettingsError that names every problem's place."""
     if problems := [f"{source}: {problem}" for problem in _problems(file)]:
         raise SettingsError("\n".join(problems))
-    upstreams = [UpstreamRow(entry.id, entry.kind, entry.base_url, entry.api_key_env) for entry in file.upstreams]
+    upstreams = [
+        UpstreamRow(entry.id, entry.kind, entry.base_url, entry.api_key_env, entry.dialect or _dialect(entry.base_url))
+        for entry in file.upstreams
+    ]
     models = [WantedModel(_row(index, model), _price(model)) for index, model in enumerate(file.models)]
     if with_test_models:
         upstreams.append(TEST_UPSTREAM)
@@ -123,7 +129,28 @@ def _row(position: int, model: written.Model) -> ModelRow:
         position=position,
         is_test=False,
         tags=tuple(tag for tag in dict.fromkeys(model.tags) if tag != "free"),
+        drops=model.drops,
+        advice=orjson.dumps(_advice(model), option=orjson.OPT_SORT_KEYS).decode(),
     )
+
+
+def _dialect(base_url: str) -> Dialect:
+    host = urlsplit(base_url).hostname or ""
+    return "openai" if host == "api.openai.com" or host.endswith(".openai.azure.com") else "as_is"
+
+
+def _advice(model: written.Model) -> dict[str, object]:
+    # What has nothing to say is absent: Roo Code refuses the whole list for one null.
+    advice: dict[str, object] = {}
+    if model.deprecated:
+        advice["deprecated"] = True
+    if model.default_temperature is not None:
+        advice["default_temperature"] = model.default_temperature
+    if model.settings:
+        advice["settings"] = model.settings
+    if model.versioned_settings:
+        advice["versionedSettings"] = model.versioned_settings
+    return advice
 
 
 def _price(model: written.Model) -> WantedPrice | None:

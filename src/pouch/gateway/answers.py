@@ -54,10 +54,14 @@ def usage_with_cost(usage: Mapping[str, object] | None, charged: Charged) -> byt
     It is written after the charge, so it must not fail: usage nested deeper than can be written is replaced.
     """
     cost = orjson.Fragment(Money(charged.charged_nanos).decimal())
-    if usage is not None and not charged.is_estimated:
-        with contextlib.suppress(orjson.JSONEncodeError):
-            return orjson.dumps({**usage, "cost": cost})
     counts = charged.counts
+    if usage is not None and not charged.is_estimated:
+        told = {**usage, "cost": cost}
+        if counts.cache_write_5m:
+            # Upstreams say it in two places; Roo Code reads this one.
+            told.setdefault("cache_creation_input_tokens", counts.cache_write_5m)
+        with contextlib.suppress(orjson.JSONEncodeError):
+            return orjson.dumps(told)
     return orjson.dumps(
         {
             "prompt_tokens": counts.input_total,

@@ -1,8 +1,9 @@
 """Reading a request body: bounded in size and time, and never compressed."""
 
 import asyncio
+from collections.abc import Mapping
 
-from pouch.gateway.answers import Receive, Scope
+from pouch.gateway.answers import Receive
 from pouch.gateway.errors import TooLarge, TooSlow, Unreadable
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -12,21 +13,12 @@ class ClientGone(Exception):
     """The caller left before the whole body had arrived."""
 
 
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """The value of a header; the last one when there are several."""
-    value: bytes | None = None
-    for key, text in scope["headers"]:
-        if key == name:
-            value = text
-    return value
-
-
-async def read_request_body(scope: Scope, receive: Receive, timeout_s: float) -> bytes:
+async def read_request_body(headers: Mapping[bytes, bytes], receive: Receive, timeout_s: float) -> bytes:
     """The whole body. Raises TooLarge, TooSlow, Unreadable for a compressed one, and ClientGone."""
-    if (header(scope, b"content-encoding") or b"identity") != b"identity":
+    if headers.get(b"content-encoding", b"identity") != b"identity":
         # A small compressed body may be a huge one: nobody needs it here, so it is not read at all.
         raise Unreadable("Send the body without Content-Encoding.")
-    length = header(scope, b"content-length")
+    length = headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > BODY_BYTES_MAX:
         raise _too_large()
     try:

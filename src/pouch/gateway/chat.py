@@ -25,7 +25,7 @@ from pouch.gateway.answers import (
     usage_with_cost,
     with_usage,
 )
-from pouch.gateway.body import ClientGone, header, read_request_body
+from pouch.gateway.body import ClientGone, read_request_body
 from pouch.gateway.errors import (
     BadKey,
     BadRequest,
@@ -40,6 +40,8 @@ from pouch.gateway.errors import (
 from pouch.gateway.flights import Flight, Flights
 from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
+from pouch.gateway.origin import origin_of
+from pouch.gateway.overflow import is_overflow, too_long
 from pouch.gateway.patience import Patience
 from pouch.gateway.refusals import refusal_error
 from pouch.gateway.relay import Relay, error_text, json_of, text_bytes
@@ -95,11 +97,13 @@ class ChatCompletions:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, known: Caller | None) -> None:
         headers: Headers = []
+        # Of a header that comes twice, the last one counts.
+        said: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            caller = known or await self._authenticate(scope)
-            settlement = await self._understand(scope, receive, caller)
+            caller = known or await self._authenticate(said)
+            settlement = await self._understand(said, receive, caller)
             headers = generation_headers(settlement)
-            await self._admit_and_answer(scope, receive, send, settlement, headers)
+            await self._admit_and_answer(said, receive, send, settlement, headers)
         except CallError as error:
             await send_error(send, error, headers)
         except Unavailable as error:
@@ -107,8 +111,8 @@ class ChatCompletions:
         except ClientGone:
             return
 
-    async def _authenticate(self, scope: Scope) -> Caller:
-        given = header(scope, b"authorization") or b""
+    async def _authenticate(self, said: Mapping[bytes, bytes]) -> Caller:
+        given = said.get(b"authorization", b"")
         kind, _, secret = given.partition(b" ")
         if kind.lower() != b"bearer" or not secret:
             raise BadKey("Send your API key as: Authorization: Bearer sk-pouch-…")
@@ -119,20 +123,21 @@ class ChatCompletions:
             raise NotInScope("This API key may not call models: it lacks the scope “inference”.")
         return caller
 
-    async def _understand(self, scope: Scope, receive: Receive, caller: Caller) -> Settlement:
-        body = read_body(await read_request_body(scope, receive, self._patience.body_s))
+    async def _understand(self, said: Mapping[bytes, bytes], receive: Receive, caller: Caller) -> Settlement:
+        body = read_body(await read_request_body(said, receive, self._patience.body_s))
         name = model_name(body)
         model = self._catalog.find(name)
         if model is None:
             raise UnknownModel(f"There is no model {name[:100]!r} here; GET /v1/models lists them.", param="model")
         request = chat_request(body, model)
-        return Settlement(self._ledger, caller, request, self._lease_id(), self._clock, self._clock())
+        lease_id, now = self._lease_id(), self._clock()
+        return Settlement(self._ledger, caller, request, lease_id, self._clock, now, origin_of(said))
 
     async def _admit_and_answer(
-        self, scope: Scope, receive: Receive, send: Send, settlement: Settlement, headers: Headers
+        self, said: Mapping[bytes, bytes], receive: Receive, send: Send, settlement: Settlement, headers: Headers
     ) -> None:
         caller = settlement.caller
-        client_key = header(scope, b"idempotency-key")
+        client_key = said.get(b"idempotency-key")
         digest = None
         if client_key is not None:
             digest = await self._idempotency_keys.claim(caller.key_id, client_key, settlement.id)
@@ -291,6 +296,8 @@ async def _upstream_error(answer: Answer) -> CallError:
             document = orjson.loads(await answer.whole(ERROR_BYTES_MAX))
         except (orjson.JSONDecodeError, UpstreamFailed):
             document = None
+        if is_overflow(document, status):
+            return too_long(error_text(document))
         return BadRequest(f"The model's server refused this request: {error_text(document)}")
     log.warning("upstream refused a call", status=status)
     retry_after_s = _seconds(answer.retry_after)

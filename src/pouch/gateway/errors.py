@@ -11,6 +11,7 @@ CallError
 ├── TooLarge              413  ├── Unreadable 415
 ├── TooManyFreeCalls      429
 └── UpstreamFailed        502, 503 or 504; nothing was charged
+    └── TooLong           400  the conversation does not fit the model's context window
 """
 
 from collections.abc import Mapping
@@ -162,3 +163,12 @@ class UpstreamSilent(UpstreamFailed):
 
     status = 504
     code = "upstream_timeout"
+
+
+class TooLong(UpstreamFailed):
+    """The conversation does not fit the model's context window. Clients shorten it and ask again, see `overflow`."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "context_length_exceeded"
+    should_retry = False

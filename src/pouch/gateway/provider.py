@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from pouch.catalog import listing
 from pouch.catalog.snapshot import Catalog
 from pouch.catalog.types import Model
-from pouch.gateway.errors import CallError, UnknownModel
+from pouch.gateway.errors import BadRequest, CallError, UnknownModel
 
 PREFIXES = ("/v1", "/proxy/v1", "/api/v1")
 """OpenAI's and Anthropic's SDKs; Roo Code; OpenRouter's clients."""
@@ -24,14 +24,18 @@ _PREFLIGHT = {
     "access-control-allow-headers": "*",
     "access-control-max-age": "86400",
 }
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ProviderRoutes:
-    """GET …/models and …/models/{id}; anyone may ask, with or without a key."""
+    """GET …/models and …/models/{id}; anyone may ask, and whatever stands in `Authorization` is not looked at.
+
+    `include_paid=false` leaves free models; without it all are listed, because Roo's CLI asks without saying who it is.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._listed: tuple[Sequence[Model], bytes] = ((), b"")
+        self._listed: tuple[Sequence[Model], bytes, bytes] = ((), b"", b"")
 
     def routes(self) -> list[BaseRoute]:
         """The routes, under each prefix."""
@@ -44,10 +48,15 @@ class ProviderRoutes:
     async def _models(self, request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
+        with_paid = _FLAGS.get(request.query_params.get("include_paid", "true").lower())
+        if with_paid is None:
+            return error_response(BadRequest("include_paid must be true or false.", param="include_paid"))
         models = self._catalog.models
         if self._listed[0] is not models:
-            self._listed = (models, orjson.dumps(listing.model_list(models)))
-        return Response(self._listed[1], media_type="application/json", headers=_OPEN)
+            free = listing.model_list(model for model in models if model.is_free)
+            self._listed = (models, orjson.dumps(listing.model_list(models)), orjson.dumps(free))
+        _, everything, free_only = self._listed
+        return Response(everything if with_paid else free_only, media_type="application/json", headers=_OPEN)
 
     async def _model(self, request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -62,4 +71,9 @@ class ProviderRoutes:
 def error_response(error: CallError) -> Response:
     """An error in OpenAI's shape, for Starlette routes."""
     headers = {name.decode(): value.decode() for name, value in error.headers()}
-    return Response(error.body(), status_code=error.status, media_type="application/json", headers=headers)
+    return Response(
+        error.body(),
+        status_code=error.status,
+        media_type="application/json",
+        headers={"access-control-allow-origin": "*"} | headers,
+    )

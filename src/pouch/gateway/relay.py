@@ -17,6 +17,7 @@ import orjson
 from pouch.gateway.answers import with_usage
 from pouch.gateway.errors import UpstreamFailed
 from pouch.gateway.events import EventReader, data_of, event_of
+from pouch.gateway.overflow import is_overflow, too_long
 
 _TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "refusal")
 _HEAD = ("id", "object", "created", "model")
@@ -150,6 +151,8 @@ def _chunk(data: bytes) -> dict[str, object]:
     if not isinstance(chunk, dict):
         raise UpstreamFailed("The model's server sent a chunk that is none.")
     if chunk.get("error"):
+        if is_overflow(chunk):
+            raise too_long(error_text(chunk))
         raise UpstreamFailed(f"The model's server reported an error: {error_text(chunk)}")
     return chunk
 

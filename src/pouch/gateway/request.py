@@ -9,6 +9,7 @@ from pouch.catalog.cost import worst_case_nanos
 from pouch.catalog.errors import UnpricedUsage
 from pouch.catalog.types import Model
 from pouch.gateway.bound import InputBound, input_bound, output_bound
+from pouch.gateway.dialects import adapt
 from pouch.gateway.errors import BadRequest
 
 # A dearer class of service would cost more than the price that the call is held and billed by.
@@ -53,7 +54,8 @@ def chat_request(request: dict[str, object], model: Model) -> ChatRequest:
 
     What is forwarded is what was parsed, written anew: of a name that stands twice in the JSON, the upstream must not
     read another value than the one the call was held for. Only what we own is changed: the model's name upstream, the
-    wish for usage in the stream, and a `max_tokens` above what the model can give.
+    wish for usage in the stream, a `max_tokens` above what the model can give, and what its server would refuse
+    (`dialects`).
     """
     is_stream = _flag(request, "stream")
     options = request.get("stream_options")
@@ -70,6 +72,8 @@ def chat_request(request: dict[str, object], model: Model) -> ChatRequest:
         value = forward.get(name)
         if isinstance(value, int) and value > model.max_tokens:
             forward[name] = model.max_tokens
+    if model.upstream.dialect != "as_is" or model.drops:
+        adapt(forward, model)
     try:
         written = orjson.dumps(forward)
     except orjson.JSONEncodeError:

@@ -20,6 +20,7 @@ from pouch.catalog.cost import cost_nanos
 from pouch.catalog.counts import counts_from_openai
 from pouch.catalog.errors import UnpricedUsage, UnusableUsage
 from pouch.catalog.types import Counts
+from pouch.gateway.origin import NOWHERE, Origin
 from pouch.gateway.request import ChatRequest
 from pouch.identity.types import Caller
 from pouch.ledger.operations import Admitted, Capture, Captured, Hold, Refused, Release
@@ -62,6 +63,7 @@ class Settlement:
     lease_id: UUID
     clock: Clock
     started_at: datetime
+    origin: Origin = NOWHERE
     id: UUID = field(default_factory=new_id)
     hold: Hold | None = None
     is_asked: bool = False
@@ -165,6 +167,8 @@ class Settlement:
             outcome=outcome,
             started_at=self.started_at,
             finished_at=self.clock(),
+            app=self.origin.app,
+            task_id=self.origin.task_id,
         )
 
 

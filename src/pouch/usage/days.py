@@ -67,6 +67,13 @@ SELECT {_DAY}, model_id, key_id, 1, {_INPUT}, {_CACHED}, {_OUTPUT}, charged_nano
   FROM usage_calls
  WHERE organization_id = %(organization)s AND started_at >= %(started)s AND finished_at >= %(until)s
 """
+# A task's calls are few and have an index; they are not summed up by day.
+_USED_OF_TASK = f"""
+SELECT {_DAY} AS day, model_id, key_id, 1 AS calls, {_INPUT} AS tokens_input, {_CACHED} AS tokens_cached,
+       {_OUTPUT} AS tokens_output, charged_nanos
+  FROM usage_calls
+ WHERE organization_id = %(organization)s AND task_id = %(task)s AND task_id <> ''
+"""
 _SUMS = """
 sum(calls)::bigint, sum(tokens_input)::bigint, sum(tokens_cached)::bigint, sum(tokens_output)::bigint,
 sum(charged_nanos)::bigint
@@ -84,10 +91,11 @@ async def usage_since(  # noqa: PLR0913 -- what is asked for, by name
 ) -> Usage:
     """Add up the organization's calls since the beginning of a day, UTC, by bucket and model, by model, and by key."""
     until = await sum_up(db, organization_id, now=now)
+    source = _USED if wanted.task_id is None else _USED_OF_TASK
     rows = await db.execute(
         f"""
         SELECT grouping(bucket), grouping(key_id), grouping(model_id), bucket, model_id, key_id, {_SUMS}
-          FROM (SELECT *, date_trunc(%(bucket)s, day)::date AS bucket FROM ({_USED}) AS used
+          FROM (SELECT *, date_trunc(%(bucket)s, day)::date AS bucket FROM ({source}) AS used
                  WHERE day >= %(since)s
                    AND (%(model)s::text IS NULL OR model_id = %(model)s)
                    AND (%(key)s::uuid IS NULL OR key_id = %(key)s)) AS used
@@ -99,6 +107,7 @@ async def usage_since(  # noqa: PLR0913 -- what is asked for, by name
             "bucket": bucket,
             "model": wanted.model_id,
             "key": wanted.key_id,
+            "task": wanted.task_id,
         },
     )
     total = Figures()

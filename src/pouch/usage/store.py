@@ -31,11 +31,12 @@ _COLUMNS = (
 _INSERT = f"""
 INSERT INTO usage_calls
        (id, organization_id, person_id, key_id, model_id, upstream_id, price_id, {_COLUMNS},
-        cost_nanos, charged_nanos, held_nanos, is_estimated, is_streamed, outcome, started_at, finished_at)
+        cost_nanos, charged_nanos, held_nanos, is_estimated, is_streamed, outcome, started_at, finished_at,
+        app, task_id)
 SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::uuid[],
               {", ".join(["%s::bigint[]"] * len(_COUNTED))},
               %s::bigint[], %s::bigint[], %s::bigint[], %s::boolean[], %s::boolean[], %s::text[],
-              %s::timestamptz[], %s::timestamptz[])
+              %s::timestamptz[], %s::timestamptz[], %s::text[], %s::text[])
 ON CONFLICT ON CONSTRAINT usage_calls_once DO NOTHING
 """
 
@@ -68,13 +69,16 @@ async def write_batch(db: Executor, records: Sequence[tuple[object, Answer]]) ->
         texts([call.outcome for call in calls]),
         times([call.started_at for call in calls]),
         times([call.finished_at for call in calls]),
+        texts([call.app for call in calls]),
+        texts([call.task_id for call in calls]),
     ]
     await db.execute(_INSERT.encode(), columns, binary=True)
 
 
 _SELECT = f"""
 SELECT id, organization_id, person_id, key_id, model_id, upstream_id, price_id, {_COLUMNS},
-       cost_nanos, held_nanos, is_estimated, is_streamed, outcome, started_at, finished_at, charged_nanos
+       cost_nanos, held_nanos, is_estimated, is_streamed, outcome, started_at, finished_at, charged_nanos,
+       app, task_id
   FROM usage_calls
 """
 
@@ -102,6 +106,9 @@ async def newest_calls(  # noqa: PLR0913 -- which calls, by name
         conditions.append("model_id = %(model)s")
     if wanted.key_id is not None:
         conditions.append("key_id = %(key)s")
+    if wanted.task_id is not None:
+        # As the index of tasks has it.
+        conditions.append("task_id = %(task)s AND task_id <> ''")
     if since is not None:
         conditions.append("started_at >= %(since)s")
     if before is not None:
@@ -115,6 +122,7 @@ async def newest_calls(  # noqa: PLR0913 -- which calls, by name
             "organization": organization_id,
             "model": wanted.model_id,
             "key": wanted.key_id,
+            "task": wanted.task_id,
             "since": since,
             "before": before,
             "limit": limit,

@@ -34,6 +34,10 @@ class Call:
     finished_at: datetime
     charged_nanos: int = 0
     """What the customer paid: the cost, less what the operator bore."""
+    app: str = ""
+    """The program that called, such as "Roo Code 3.52.1"; empty where it did not say."""
+    task_id: str = ""
+    """The task of an agent that it was a part of; empty where it was none."""
 
     @property
     def charged(self) -> Money:
@@ -43,10 +47,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which calls are meant: those of one model, of one key, of both, or all."""
+    """Which calls are meant: those of one model, of one key, of one task, of several of these, or all."""
 
     model_id: str | None = None
     key_id: UUID | None = None
+    task_id: str | None = None
 
 
 EVERY_CALL = Filter()

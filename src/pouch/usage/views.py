@@ -37,13 +37,15 @@ class Asked:
         """Read the address. What cannot be read is left out, since a mistyped address needs no refusal."""
         days = next((days for days in PERIODS if query.get("days") == str(days)), PERIOD)
         model = query.get("model", "")[:200].replace("\x00", "") or None
-        wanted = Filter(model, read_id("key", query.get("key", "")))
+        task = query.get("task", "")[:64].replace("\x00", "") or None
+        wanted = Filter(model, read_id("key", query.get("key", "")), task)
         return cls(days, wanted, read_id("gen", query.get("before", "")))
 
     def address(self, **changes: str) -> str:
         """This page with other choices; an empty one is left out."""
         key = show_id("key", self.wanted.key_id) if self.wanted.key_id else ""
-        choices = {"days": str(self.days), "model": self.wanted.model_id or "", "key": key} | changes
+        wanted = {"model": self.wanted.model_id or "", "key": key, "task": self.wanted.task_id or ""}
+        choices = {"days": str(self.days)} | wanted | changes
         if choices["days"] == str(PERIOD):
             del choices["days"]
         query = urlencode({name: value for name, value in choices.items() if value})

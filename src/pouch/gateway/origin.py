@@ -1,0 +1,51 @@
+"""Which program a call comes from and for which of its tasks, as the headers say it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+APP_MAX = 80
+_TASK = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Kept on the usage record. Empty where nothing usable was said."""
+
+    app: str = ""
+    """Such as "Roo Code 3.52.1"."""
+    task_id: str = ""
+    """One piece of work of an agent, which takes many calls: X-Roo-Task-ID."""
+
+
+NOWHERE = Origin()
+
+
+def origin_of(headers: Mapping[bytes, bytes]) -> Origin:
+    """Read `X-Roo-Task-ID`, `X-Title` with `X-Roo-App-Version`, or else the first word of `User-Agent`.
+
+    A task id of another form than ours is as good as none: it becomes a part of addresses and of limits.
+    """
+    task = headers.get(b"x-roo-task-id")
+    app = _app(
+        headers.get(b"x-title", b"")[:APP_MAX],
+        headers.get(b"x-roo-app-version", b"")[:APP_MAX],
+        headers.get(b"user-agent", b"")[:APP_MAX],
+    )
+    if task is None or _TASK.fullmatch(task) is None:
+        return Origin(app) if app else NOWHERE
+    return Origin(app, task.decode())
+
+
+@lru_cache(1024)
+def _app(title: bytes, version: bytes, agent: bytes) -> str:
+    words = [_plain(part) for part in ((title or (b"Roo Code" if version else b"")), version)]
+    named = " ".join(word for word in words if word)
+    if named:
+        return named[:APP_MAX]
+    return _plain(agent).partition(" ")[0].replace("/", " ")
+
+
+def _plain(text: bytes) -> str:
+    return "".join(letter for letter in text.decode("latin-1") if letter.isascii() and letter.isprintable()).strip()
