@@ -16,10 +16,13 @@ from pouch.base.database import Database
 from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.billing.api import AccountApi
+from pouch.billing.callers import Callers
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
 from pouch.billing.live import Live
+from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
+from pouch.billing.purchase_api import PurchaseApi
 from pouch.identity.keyring import KeyRing
 from pouch.ledger import accounts
 from pouch.ledger.grants import grant
@@ -129,12 +132,21 @@ async def _site(settings: Settings, database: Database, running: RunningProcesso
     web.find_viewer, web.find_header = find_viewer, MoneyHeaders(database).find
     processor = _client(running) if running else None
     checkout = Checkout(database, processor, settings)
-    pages = BillingPages(web, database, checkout, Sync(database, processor, checkout))
+    sync, keys = Sync(database, processor, checkout), KeyRing(database)
+    pages = BillingPages(web, database, checkout, sync)
     home = HomePages(web, example_model=lambda: "pouch/free")
     usage = UsagePages(web, database, example_model=lambda: "pouch/free")
     streams = Streams(web, Live(database).look, look_every_s=0.05)
-    api = AccountApi(database, KeyRing(database))
-    routes = [*pages.routes(), Route("/", home.home), *usage.routes(), *api.routes(), *streams.routes()]
+    api = AccountApi(database, keys)
+    purchase_api = PurchaseApi(database, Callers(web, database, keys), Once(database), checkout, sync)
+    routes = [
+        *pages.routes(),
+        Route("/", home.home),
+        *usage.routes(),
+        *api.routes(),
+        *purchase_api.routes(),
+        *streams.routes(),
+    ]
     return Site(application(web, routes), database, people, running, settings, streams, checkout)
 
 

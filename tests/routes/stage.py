@@ -314,6 +314,7 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/billing/purchases/{id}": {"id": Stage.purchase},
     "/billing/purchases/{id}/receipt": {"id": Stage.purchase},
     "/billing/ledger/{id}": {"id": Stage.line},
+    "/api/v1/billing/purchases/{id}": {"id": Stage.purchase},
     "/usage/{id}": {"id": Stage.call},
     "/first/{token}": {"token": _named("anything")},
     "/verify/{token}": {"token": _mailed("verify")},

@@ -16,10 +16,13 @@ from pouch.base.clock import system_clock
 from pouch.base.database import Connection
 from pouch.base.money import Money
 from pouch.billing.api import AccountApi
+from pouch.billing.callers import Callers
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
 from pouch.billing.live import Live
+from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
+from pouch.billing.purchase_api import PurchaseApi
 from pouch.catalog.snapshot import Catalog
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.provider import ProviderRoutes
@@ -114,6 +117,7 @@ async def pages(
         *UsagePages(web, database, example_model=free_model).routes(),
         *AccountApi(database, keys).routes(),
         *RooRoom(web, database, catalog, tokens=programs.tokens, ring=programs.ring, throttles=throttles).routes(),
+        *PurchaseApi(database, Callers(web, database, keys), Once(database), checkout, sync).routes(),
         *streams.routes(),
         *ProviderRoutes(catalog).routes(),
     ]

@@ -11,6 +11,7 @@ from pouch.app.logs import configure_logs
 from pouch.app.process import database_url
 from pouch.app.processors import make_processor
 from pouch.base.database import Connection, Database
+from pouch.billing.once import forget_old_requests
 from pouch.embedded.ends import Ends
 from pouch.gateway.idempotency import forget_old_keys
 from pouch.identity.links import Tokens, forget_old_links
@@ -59,6 +60,7 @@ async def _work(settings: Settings) -> None:
         jobs.every(SWEEP_EVERY_S, "ledger.sweep", _Sweep(database))
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
+        jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))
         try:
             await jobs.run(stop)
         finally:

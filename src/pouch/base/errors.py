@@ -5,6 +5,7 @@
     ├── NotAllowed          403  yours to see, not to do
     ├── InvalidInput        400  what was sent cannot be read; `field` names it
     ├── Conflict            409  the thing is no longer in the state this needs
+    │   └── UnderWay             the same is being done right now; wait `retry_after_s`
     ├── TooManyRequests     429  wait `retry_after_s`
     └── Unavailable         503  ours to mend; wait `retry_after_s`
 
@@ -56,6 +57,16 @@ class Conflict(PouchError):
 
     code = "conflict"
     status = 409
+
+
+class UnderWay(Conflict):
+    """The same thing is being done at this moment; its outcome can be asked for soon."""
+
+    code = "under_way"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class TooManyRequests(PouchError):

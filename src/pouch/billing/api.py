@@ -14,9 +14,10 @@ from starlette.routing import Route
 
 from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
-from pouch.base.errors import InvalidInput, NotAllowed, NotFound, PouchError
+from pouch.base.errors import InvalidInput, NotAllowed, NotFound
 from pouch.base.ids import read_id, show_id
 from pouch.base.money import Money
+from pouch.billing.callers import key_caller
 from pouch.identity.keyring import KeyRing
 from pouch.identity.keys import find_key
 from pouch.identity.types import Caller
@@ -29,13 +30,6 @@ from pouch.usage.types import Call
 SCOPES = frozenset({"inference", "billing:read"})
 """Either allows to read. A key that may spend may see what is left."""
 ACTIVITY_DAYS = 30
-
-
-class UnknownKey(PouchError):
-    """No key came with the request, or one that is not in force."""
-
-    code = "unknown_key"
-    status = 401
 
 
 class AccountApi:
@@ -133,11 +127,7 @@ class AccountApi:
         )
 
     async def _caller(self, request: Request) -> Caller:
-        kind, _, secret = request.headers.get("authorization", "").partition(" ")
-        secret = secret.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
-        caller = await self._keys.caller(secret) if secret else None
-        if caller is None:
-            raise UnknownKey("Send a key that is in force: Authorization: Bearer sk-pouch-…")
+        caller = await key_caller(request, self._keys)
         if not caller.scopes & SCOPES:
             raise NotAllowed("This key may not read credits. It needs the scope inference or billing:read.")
         return caller

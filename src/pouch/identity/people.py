@@ -82,6 +82,13 @@ async def get_person(db: Connection, person_id: PersonId) -> Person | None:
     return Person(*row[:5]) if row else None
 
 
+async def find_person_with_id(db: Connection, person_id: PersonId) -> Person | None:
+    """A person by their id, only to look at. None once they deleted their account."""
+    rows = await db.execute(f"{_SELECT} WHERE p.id = %s AND p.deleted_at IS NULL".encode(), (person_id,))
+    row = await rows.fetchone()
+    return Person(*row[:5]) if row else None
+
+
 async def find_candidates(db: Connection, email: str) -> Candidates:
     """Everybody a sign-in with this address may mean. The same question whoever is there."""
     try:

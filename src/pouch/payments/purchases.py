@@ -20,9 +20,14 @@ session_id, session_url, payment_id, card_brand, card_last4, credited_at, reason
 """
 
 
-async def list_purchases(db: Connection, organization_id: UUID, limit: int = 100) -> list[Purchase]:
-    """An organization's purchases, newest first, the unpaid ones among them."""
-    return await _read(db, "WHERE organization_id = %s ORDER BY id DESC LIMIT %s", organization_id, limit)
+async def list_purchases(
+    db: Connection, organization_id: UUID, limit: int = 100, *, before: UUID | None = None
+) -> list[Purchase]:
+    """An organization's purchases, newest first, the unpaid ones among them; with `before`, those older than it."""
+    if before is None:
+        return await _read(db, "WHERE organization_id = %s ORDER BY id DESC LIMIT %s", organization_id, limit)
+    where = "WHERE organization_id = %s AND id < %s ORDER BY id DESC LIMIT %s"
+    return await _read(db, where, organization_id, before, limit)
 
 
 async def find_purchase(db: Connection, organization_id: UUID, purchase_id: UUID) -> Purchase | None:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from pouch.base.errors import InvalidInput, PouchError, TooManyRequests, Unavailable
+from pouch.base.errors import InvalidInput, PouchError, TooManyRequests, Unavailable, UnderWay
 
 _TITLES = {
     400: "That could not be read",
@@ -16,6 +16,7 @@ _TITLES = {
     405: "This address cannot do that",
     409: "That has changed in the meantime",
     413: "That is too much at once",
+    422: "This was asked before with other content",
     429: "Too many tries",
     500: "This page could not be drawn",
     503: "Not answering right now",
@@ -75,7 +76,7 @@ def json_of(problem: Problem, path: str) -> JSONResponse:
 
 def _foreseen(error: PouchError) -> Problem:
     headers = {}
-    if isinstance(error, TooManyRequests | Unavailable):
+    if isinstance(error, TooManyRequests | Unavailable | UnderWay):
         headers["retry-after"] = str(error.retry_after_s)
     field = error.field if isinstance(error, InvalidInput) else None
     return Problem(error.status, error.code, _title(error.status), error.message, headers, field)
