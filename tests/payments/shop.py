@@ -84,7 +84,9 @@ class Shop:
     alice: UUID = field(default_factory=new_id)
     """Her organization; Bob shares it."""
 
-    async def start(self, usd: str = "10.00", attempt: str = "first", pouch: Pouch | None = None) -> Purchase:
+    async def start(
+        self, usd: str = "10.00", attempt: str = "first", pouch: Pouch | None = None, *, saves_card: bool = False
+    ) -> Purchase:
         """Alice presses Buy."""
         return await (pouch or self.pouch).checkout.start(
             organization_id=self.alice,
@@ -92,6 +94,7 @@ class Shop:
             email=ALICE,
             amount=Money.parse(usd),
             attempt=attempt,
+            saves_card=saves_card,
         )
 
     async def pay(self, purchase: Purchase, **card: str) -> None:

@@ -8,6 +8,7 @@ from payments.shop import ALICE, OpenShop, Pouch, Shop
 from pouch.base.money import Money
 from pouch.mail.templates import Templates
 from pouch.payments.errors import ProcessorSilent
+from pouch.payments.hooks import Nobody
 from pouch.payments.settlement import settle
 
 pytestmark = pytest.mark.anyio
@@ -149,7 +150,7 @@ async def test_an_old_look_that_arrives_late_changes_nothing(shop: Shop) -> None
     await shop.pay(purchase)
     credited = await shop.pouch.sync.purchase(purchase.id)
     async with shop.database.transaction() as db:
-        assert await settle(db, purchase.id, old, page="") == credited
+        assert await settle(db, purchase.id, old, page="", automatic=Nobody()) == credited
     await shop.assert_credited_once()
 
 

@@ -31,7 +31,7 @@ from pouch.identity.tickets import give_ticket
 from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
 from pouch.payments.purchases import add_purchase, mark_credited
-from pouch.payments.types import Order, Payment, Session
+from pouch.payments.types import Order, Payment
 from pouch.settings import Settings
 from pouch.web.assets import Assets
 from pouch.web.cookies import cookie_name
@@ -129,7 +129,7 @@ class Stage:
         async with self.database.transaction() as db:
             order = Order(person.organization_id, person.id, person.email, Money.from_cents(10_00), mark)
             bought = await add_purchase(db, order, "embedded", 3600)
-            await mark_credited(db, bought.id, Session(f"cs_{mark}"), Payment(f"pi_{mark}", "succeeded", "usd"))
+            await mark_credited(db, bought.id, f"cs_{mark}", Payment(f"pi_{mark}", "succeeded", "usd"))
         return bought.shown_id
 
     async def line(self, owner: Somebody) -> str:

@@ -5,7 +5,8 @@ In words. A batch is judged in the order its operations arrived, each seeing the
 - A **hold** is admitted when no subject of it is blocked, the organization owes nothing, and its amount fits what is
   left and not held of every limit (run, key, member, organization) and of the credits. The first that does not
   allow it names itself. A hold that would fit if nothing were held may wait; then every later hold of the batch that
-  draws on the same budget waits behind it, so that nobody is overtaken.
+  draws on the same budget waits behind it, so that nobody is overtaken. One that only a top-up under way can make fit
+  waits the same way.
 - A **capture** of an open hold charges its cost. If the cost is above the hold, it takes what is available beyond the
   hold as well, and the operator bears the rest (`overrun`): never another hold's credits, never a debt.
 - A capture of an **expired** hold comes late: the credits were given back. It takes at most what is available.
@@ -13,16 +14,18 @@ In words. A batch is judged in the order its operations arrived, each seeing the
 - A **transfer** to a customer raises the balance; a purchase first pays what the organization owes. A transfer from a
   customer needs the amount to be available.
 - The same id with the same content changes nothing and is answered as before; with other content it is a mismatch.
+- After a capture, and when a hold is refused for credits, the organization's threshold is judged (`crossing`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 from uuid import UUID
 
 from pouch.base.ids import derived_id
 from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
+from pouch.ledger.crossing import CrossingCause, CrossingRow, ThresholdRow, judge_crossing, top_up_of
 from pouch.ledger.operations import (
     Account,
     Admitted,
@@ -135,10 +138,12 @@ class Books:
     blocked: frozenset[UUID] = frozenset()
     holds: dict[UUID, HoldRow] = field(default_factory=dict)
     transfers: dict[UUID, TransferRow] = field(default_factory=dict)
+    thresholds: dict[UUID, ThresholdRow] = field(default_factory=dict)
 
     new_holds: list[UUID] = field(default_factory=list)
     closed_holds: list[UUID] = field(default_factory=list)
     new_transfers: list[TransferRow] = field(default_factory=list)
+    new_crossings: list[CrossingRow] = field(default_factory=list)
     queued: set[UUID] = field(default_factory=set)
     """Budgets that an earlier hold of this batch waits for."""
 
@@ -177,6 +182,9 @@ def _place(books: Books, hold: Hold) -> Answer:
     limits = _limits_of(books, hold.subjects)
     refused = _first_refusal(books, hold, customer, limits)
     if refused is not None:
+        if refused.source == "credits":
+            _judge_threshold(books, hold.organization_id, customer, "refusal")
+            refused = replace(refused, top_up=top_up_of(books.thresholds.get(hold.organization_id)))
         if refused.may_wait:
             books.queued.add(refused.budget)
         return refused
@@ -259,6 +267,7 @@ def _capture(books: Books, capture: Capture) -> Answer:
         limit.spent += charged
         limit.held -= set_aside
         limit.changed = True
+    _judge_threshold(books, hold.organization_id, customer, "capture")
     row.captured, row.overrun, row.state = charged, cost - charged, "captured"
     books.closed_holds.append(hold.id)
     revenue = SYSTEM_ACCOUNT_IDS[capture.revenue]
@@ -274,6 +283,12 @@ def _capture(books: Books, capture: Capture) -> Answer:
             )
         )
     return Captured(charged, row.overrun)
+
+
+def _judge_threshold(books: Books, organization_id: UUID, customer: AccountRow, cause: CrossingCause) -> None:
+    made = judge_crossing(books.thresholds.get(organization_id), organization_id, customer.balance, cause)
+    if made is not None:
+        books.new_crossings.append(made)
 
 
 def _give_back(books: Books, hold: Hold, state: Literal["released", "expired"]) -> Answer:

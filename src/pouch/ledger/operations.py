@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from pouch.base.ids import derived_id
+from pouch.ledger.crossing import TopUp
 
 SystemAccount = Literal[
     "revenue:inference",
@@ -119,11 +120,18 @@ class Refused:
     """What it could give once every open hold is given back."""
     budget: UUID
     """Whose budget: the organization for credits and debt, else the limit's subject."""
+    top_up: TopUp = "off"
+    """What the organization's auto top-up is about to do, when it is the credits that are lacking."""
 
     @property
     def may_wait(self) -> bool:
-        """Whether it would fit once the open holds are settled."""
-        return self.left_nanos >= self.needed_nanos
+        """Whether it may fit soon: once the open holds are settled, or a top-up has come."""
+        return self.left_nanos >= self.needed_nanos or self.awaits_top_up
+
+    @property
+    def awaits_top_up(self) -> bool:
+        """Whether only a top-up can make it fit, and one is under way or about to be."""
+        return self.top_up == "pending" and self.left_nanos < self.needed_nanos
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from uuid import UUID
 
 from pouch.base.arrays import int8s, texts, time, times, uuids
 from pouch.base.database import Connection
+from pouch.base.ids import new_id
 from pouch.base.trips import Executor
 from pouch.ledger.admission import EVER, AccountRow, Books, HoldRow, LimitRow, TransferRow, judge
+from pouch.ledger.crossing import ThresholdRow
 from pouch.ledger.errors import PostingMismatch, Refusal
 from pouch.ledger.operations import (
     Answer,
@@ -50,9 +52,16 @@ async def post(db: Connection, operations: Sequence[Operation]) -> list[Answer]:
 
 
 async def post_batch(
-    db: Executor, operations: Sequence[Operation], write_records: RecordWriter | None = None
+    db: Executor,
+    operations: Sequence[Operation],
+    write_records: RecordWriter | None = None,
+    *,
+    crossed: list[UUID] | None = None,
 ) -> list[Answer]:
-    """Post independent operations in one transaction: each has its own answer and never fails its neighbours."""
+    """Post independent operations in one transaction: each has its own answer and never fails its neighbours.
+
+    `crossed` receives the organizations whose threshold was crossed by it.
+    """
     books = await _read(db, operations)
     answers = judge(books, operations)
     await _insert(db, books)
@@ -62,6 +71,10 @@ async def post_batch(
             await write_records(db, records)
     await _close_holds(db, books)
     await _set_budgets(db, books)
+    if books.new_crossings:
+        await _insert_crossings(db, books)
+        if crossed is not None:
+            crossed.extend(row.organization_id for row in books.new_crossings)
     return answers
 
 
@@ -82,8 +95,13 @@ _READ_TRANSFERS = """
 SELECT id, debit_account_id, credit_account_id, amount_nanos, kind, customer_id, balance_after_nanos, cause, note
   FROM ledger_transfers WHERE id = ANY(%s)
 """
-# Read after the locks are held, so that the times of one account's transfers never run backwards.
-_READ_CLOCK = "SELECT clock_timestamp()"
+# Read after the locks are held, so that the times of one account's transfers never run backwards, and no threshold is
+# judged by what it was before. The two are one statement, because one more would cost every batch.
+_READ_MOMENT = """
+SELECT clock_timestamp(), t.organization_id, t.state, t.threshold_nanos, t.pending_nanos,
+       EXISTS (SELECT FROM ledger_crossings AS c WHERE c.organization_id = t.organization_id AND c.closed_at IS NULL)
+  FROM (VALUES (1)) AS moment (one) LEFT JOIN ledger_thresholds AS t ON t.organization_id = ANY(%s)
+"""
 
 
 async def _read(db: Executor, operations: Sequence[Operation]) -> Books:
@@ -93,7 +111,7 @@ async def _read(db: Executor, operations: Sequence[Operation]) -> Books:
     block_rows = await db.execute(_READ_BLOCKS, (uuids(subjects),), binary=True) if subjects else None
     hold_rows = await db.execute(_READ_HOLDS, (uuids(holds),), binary=True) if holds else None
     transfer_rows = await db.execute(_READ_TRANSFERS, (uuids(transfers),), binary=True) if transfers else None
-    clock_rows = await db.execute(_READ_CLOCK, binary=True)
+    moment_rows = await db.execute(_READ_MOMENT, (uuids(organizations),), binary=True)
 
     customers: dict[UUID, AccountRow] = {}
     receivables: dict[UUID, AccountRow] = {}
@@ -112,9 +130,9 @@ async def _read(db: Executor, operations: Sequence[Operation]) -> Books:
         )
     for row in await transfer_rows.fetchall() if transfer_rows is not None else ():
         books.transfers[row[0]] = TransferRow(*row)
-    clock = await clock_rows.fetchone()
-    assert clock is not None
-    books.at = clock[0]
+    moment = await moment_rows.fetchall()
+    books.at = moment[0][0]
+    books.thresholds = {row[1]: ThresholdRow(*row[2:]) for row in moment if row[1] is not None}
     return books
 
 
@@ -242,6 +260,29 @@ async def _set_budgets(db: Executor, books: Books) -> None:
             ),
             binary=True,
         )
+
+
+_INSERT_CROSSINGS = """
+INSERT INTO ledger_crossings (id, organization_id, cause, at, balance_nanos, pending_nanos, threshold_nanos)
+SELECT u.id, u.organization_id, u.cause, %s, u.balance, u.pending, u.threshold
+  FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+       AS u (id, organization_id, cause, balance, pending, threshold)
+    ON CONFLICT (organization_id) WHERE closed_at IS NULL DO NOTHING
+"""
+
+
+async def _insert_crossings(db: Executor, books: Books) -> None:
+    new = books.new_crossings
+    columns = (
+        time(books.at),
+        uuids([new_id() for _ in new]),
+        uuids([row.organization_id for row in new]),
+        texts([row.cause for row in new]),
+        int8s([row.balance for row in new]),
+        int8s([row.pending for row in new]),
+        int8s([row.threshold for row in new]),
+    )
+    await db.execute(_INSERT_CROSSINGS, columns, binary=True)
 
 
 def _array(ids: tuple[int, ...]) -> str:

@@ -18,6 +18,8 @@ class Ticket:
     """When the caller of a hold has waited long enough, by the loop's clock."""
     refused: Refused | None = None
     """Why a hold waits in line."""
+    in_line_since: float = 0.0
+    """When it first had to wait there."""
     is_given_up: bool = False
     """The caller of a hold was told that it took too long."""
 
@@ -34,6 +36,13 @@ class Ticket:
     def hold(self) -> Hold | None:
         """The operation, if it is a hold."""
         return self.operation if isinstance(self.operation, Hold) else None
+
+    def wait_in_line(self, refused: Refused, now: float, patience_s: float) -> None:
+        """Stand in line, counted from the first time: what is waited for may change, the wait does not begin again."""
+        if self.refused is None:
+            self.in_line_since = now
+        self.refused = refused
+        self.patient_until = self.in_line_since + patience_s
 
     def settle(self, answer: Answer) -> None:
         """Give the caller the answer, if somebody still waits for it."""

@@ -6,7 +6,8 @@ There is one writer per process, on its own direct connection. In words:
 - Low load means batches of one; under load the commit in flight is the only thing that makes a batch grow.
 - A hold is refused with LedgerBusy when the commit in flight is older than a second, when 2,000 operations wait, or
   when it has waited for two seconds. A capture or release is never refused: there are only as many as holds admitted.
-- A hold that would fit if nothing were held waits up to five seconds in line (see `waiting`).
+- A hold that would fit if nothing were held waits up to five seconds in line (see `waiting`); one that only a top-up
+  under way can make fit, up to ten.
 - A hold whose caller has gone, or was told LedgerBusy, is given back as soon as it is admitted.
 - Whatever goes wrong with a batch, the connection is thrown away. If it was lost, the outcome is unknown: the same
   batch is posted again, which its ids make safe. If the database refused something, its operations are posted one
@@ -20,7 +21,7 @@ writer needs a direct connection.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -55,6 +56,7 @@ WAITING_MAX = 2000
 IN_FLIGHT_MAX_S = 1.0
 HOLD_PATIENCE_S = 2.0
 LINE_PATIENCE_S = 5.0
+TOP_UP_PATIENCE_S = 10.0
 LINE_LOOK_S = 0.25
 """How often the line is judged again for room that another process made."""
 POST_TIMEOUT_S = 5.0
@@ -85,6 +87,8 @@ class Writer:
 
     def __init__(self, url: str, *, write_records: RecordWriter | None = None, options: str = "") -> None:
         self.figures = WriterFigures()
+        self.on_crossed: Callable[[Sequence[UUID]], None] | None = None
+        """Told whose threshold was crossed, after the commit. Who is not told finds the crossing."""
         self._url = url
         self._options = f"{_PINS} {options}".strip()
         self._write_records = write_records
@@ -271,9 +275,7 @@ class Writer:
         freed: dict[UUID, None] = {}
         for ticket, answer in zip(tickets, answers, strict=True):
             if isinstance(answer, Refused) and answer.may_wait and not self._stopping and not ticket.is_withdrawn:
-                if ticket.refused is None:
-                    ticket.patient_until = loop.time() + LINE_PATIENCE_S
-                ticket.refused = answer
+                ticket.wait_in_line(answer, loop.time(), TOP_UP_PATIENCE_S if answer.awaits_top_up else LINE_PATIENCE_S)
                 self._waiting.join(answer.budget, ticket)
                 continue
             if isinstance(answer, Admitted) and ticket.is_withdrawn and ticket.hold is not None:
@@ -291,8 +293,11 @@ class Writer:
             if self._connection is None or self._connection.closed:
                 self._connection = await self._connect()
                 self._trips = Trips(self._connection)
-            answers = await post_batch(self._trips, operations, self._write_records)
+            crossed: list[UUID] = []
+            answers = await post_batch(self._trips, operations, self._write_records, crossed=crossed)
             await self._trips.commit()
+        if crossed and self.on_crossed is not None:
+            self.on_crossed(crossed)
         return answers
 
     async def _connect(self) -> AsyncConnection[TupleRow]:

@@ -53,8 +53,15 @@ class Checkout:
         """Whether credits can be bought with a card here."""
         return self._processor is not None
 
-    async def start(
-        self, *, organization_id: UUID, person_id: UUID, email: str, amount: Money, attempt: str
+    async def start(  # noqa: PLR0913 -- an order, by name
+        self,
+        *,
+        organization_id: UUID,
+        person_id: UUID,
+        email: str,
+        amount: Money,
+        attempt: str,
+        saves_card: bool = False,
     ) -> Purchase:
         """The purchase of this attempt, with its payment page when the processor answered: send the buyer to `url_of`.
 
@@ -65,7 +72,7 @@ class Checkout:
         self._check(amount, attempt)
         if self._processor is None:
             raise NoProcessor
-        order = Order(organization_id, person_id, address(email), amount, attempt)
+        order = Order(organization_id, person_id, address(email), amount, attempt, saves_card)
         async with self._database.transaction() as db:
             purchase = await purchases.add_purchase(db, order, self._processor.mode, SESSION_LIFE_S)
         if purchase.amount != amount:
@@ -86,13 +93,14 @@ class Checkout:
         been made, and ProcessorRefused when it will not be; the purchase is `failed` then.
         """
         processor = self._processor
-        if processor is None or purchase.state != "created" or purchase.mode != processor.mode:
+        is_ours = processor is not None and purchase.mode == processor.mode and purchase.kind == "checkout"
+        if processor is None or not is_ours or purchase.state != "created":
             return purchase
         async with self._database.transaction() as db:
             if await purchases.expire_unopened(db, purchase.id, SESSION_LEFT_S_MIN):
                 return await purchases.get_purchase(db, purchase.id)
         try:
-            customer = await self._customer(processor, purchase)
+            customer = await self.customer(processor, purchase.organization_id, purchase.email)
             session = await self._session(processor, purchase, customer)
         except ProcessorRefused as refused:
             await self._give_up(purchase, refused)
@@ -107,6 +115,11 @@ class Checkout:
             return purchase.session_url
         return self.page_of(purchase)
 
+    @property
+    def site_url(self) -> str:
+        """The address of this site."""
+        return self._site_url
+
     def page_of(self, purchase: Purchase) -> str:
         """The purchase's own page, which is its receipt, too."""
         return f"{self._site_url}/billing/purchases/{purchase.shown_id}"
@@ -120,21 +133,21 @@ class Checkout:
         if not _ATTEMPT.fullmatch(attempt):
             raise InvalidInput("The form was not complete. Open Billing again.", field="attempt")
 
-    async def _customer(self, processor: Processor, purchase: Purchase) -> str:
+    async def customer(self, processor: Processor, organization_id: UUID, email: str) -> str:
         """The organization's customer, made once: its request is written down before it is sent.
 
         A key that was forgotten after a day makes a second customer. It holds neither money nor card, so nothing is
         lost but tidiness.
         """
         async with self._database.transaction() as db:
-            known, email = await purchases.add_customer(db, purchase.organization_id, processor.mode, purchase.email)
+            known, email = await purchases.add_customer(db, organization_id, processor.mode, email)
         if known is not None:
             return known
         made = await processor.create_customer(
-            organization_id=purchase.organization_id, email=email, key=f"cust:{purchase.organization_id}"
+            organization_id=organization_id, email=email, key=f"cust:{organization_id}"
         )
         async with self._database.transaction() as db:
-            return await purchases.store_customer(db, purchase.organization_id, processor.mode, made)
+            return await purchases.store_customer(db, organization_id, processor.mode, made)
 
     async def _session(self, processor: Processor, purchase: Purchase, customer: str) -> Session:
         try:

@@ -1,18 +1,20 @@
 """What payments refuse, and what the card processor answers when it does not do what it was asked.
 
 PouchError
+├── NoSuchCard          404  not a saved card of this organization
 ├── NoProcessor         403  this Pouch sells nothing
 ├── AttemptReused       409  the same attempt was sent with another amount
 ├── ProcessorSilent     503  no answer: it may have happened, so the same request with the same key goes again
 └── ProcessorRefused    503  a definite no; nothing happened, and repeating it changes nothing
     ├── KeyReused            the key belongs to a request with other content: look up what that made
-    └── NoSuchObject         the processor does not know the id
+    ├── NoSuchObject         the processor does not know the id
+    └── CardDeclined         the bank said no to a saved card
 """
 
 from typing import ClassVar
 from uuid import UUID
 
-from pouch.base.errors import Conflict, InvalidInput, NotAllowed, PouchError, Unavailable
+from pouch.base.errors import Conflict, InvalidInput, NotAllowed, NotFound, PouchError, Unavailable
 from pouch.base.money import Money
 from pouch.web.filters import dollars
 
@@ -58,9 +60,11 @@ class ProcessorRefused(PouchError):
     code: ClassVar[str] = "processor_refused"
     status: ClassVar[int] = 503
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, param: str | None = None) -> None:
         super().__init__("The card processor refused the payment before it began. Nothing was charged.")
         self.reason = reason
+        self.param = param
+        """Which of the things that were sent it did not take."""
 
 
 class KeyReused(ProcessorRefused):
@@ -69,6 +73,23 @@ class KeyReused(ProcessorRefused):
 
 class NoSuchObject(ProcessorRefused):
     """The card processor does not know the object."""
+
+
+class CardDeclined(ProcessorRefused):
+    """The bank said no to a payment that exists now, under `payment_id`, unpaid."""
+
+    def __init__(self, reason: str, *, payment_id: str | None) -> None:
+        super().__init__(reason)
+        self.payment_id = payment_id
+
+
+class NoSuchCard(NotFound):
+    """There is no such saved card."""
+
+    code = "no_such_card"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such card.")
 
 
 class NotSigned(InvalidInput):

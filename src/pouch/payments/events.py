@@ -23,6 +23,8 @@ RETRIES = Retries(delays_s=(5, 15, 60, 300, 900, 3600), attempts_max=40, waiting
 ACTED_ON: dict[str, frozenset[str]] = {
     "checkout.session": frozenset({"completed", "async_payment_succeeded", "async_payment_failed", "expired"}),
     "payment_intent": frozenset({"succeeded", "processing", "payment_failed", "canceled"}),
+    "setup_intent": frozenset({"succeeded"}),
+    "payment_method": frozenset({"attached", "detached", "updated", "automatically_updated"}),
 }
 """By what the event is about, what may have happened to it. Everything else is stored and left alone."""
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from pouch.base.database import Connection, Database
 from pouch.jobs import claims
 from pouch.jobs.registry import Jobs
-from pouch.payments import events, purchases
+from pouch.payments import card_rows, cards, events, purchases
 from pouch.payments.errors import ProcessorRefused, ProcessorSilent
 from pouch.payments.events import Inbox
 from pouch.payments.processor import Processor
@@ -13,6 +13,7 @@ from pouch.payments.sync import Sync
 
 JOB = "payments.purchase"
 LEASE_S = 60.0
+NOTICES_EVERY_S = 6 * 3600
 
 
 class PaymentJobs:
@@ -28,6 +29,8 @@ class PaymentJobs:
         """Tell the worker about both kinds."""
         jobs.register(events.JOB, self._inbox.process, events.due)
         jobs.register(JOB, self.look_after, self.due)
+        jobs.register(cards.JOB, self._sync.cards.look_after, self.due_setups)
+        jobs.every(NOTICES_EVERY_S, "payments.ending_cards", self._sync.cards.tell_of_ending_cards)
 
     async def look_after(self, purchase_id: UUID) -> None:
         """Ask the processor about a purchase that no event has brought to its end."""
@@ -42,6 +45,10 @@ class PaymentJobs:
             error = failure.reason
         async with self._database.transaction() as db:
             await purchases.come_back(db, claim, error)
+
+    async def due_setups(self, db: Connection) -> list[UUID]:
+        """The visits to save a card that nobody has looked at for long enough."""
+        return await claims.due(db, card_rows.SETUPS)
 
     async def due(self, db: Connection) -> list[UUID]:
         """The purchases to ask about; those of another mode wait until its processor is back."""

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pouch.base.ids import show_id
 from pouch.payments.errors import ProcessorSilent
-from pouch.payments.types import Event, Mode, Purchase, Session
+from pouch.payments.types import Event, Method, Mode, Payment, Purchase, Session, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,6 +27,10 @@ SESSIONS_LISTED = 100
 
 T = TypeVar("T")
 _SESSION = TypeAdapter(Session)
+_PAYMENT = TypeAdapter(Payment)
+_METHOD = TypeAdapter(Method)
+_SETUP = TypeAdapter(Setup)
+PAYMENTS_LISTED = 100
 
 
 class Processor:
@@ -74,6 +78,9 @@ class Processor:
         Raises KeyReused when anything but the key differs.
         """
         metadata = {"purchase": purchase.shown_id, "organization": show_id("org", purchase.organization_id)}
+        payment: stripe.params.checkout.SessionCreateParamsPaymentIntentData = {"metadata": metadata}
+        if purchase.saves_card:
+            payment["setup_future_usage"] = "off_session"
         session = await self._ask(
             lambda client: client.v1.checkout.sessions.create_async(
                 {
@@ -81,7 +88,7 @@ class Processor:
                     "customer": customer,
                     "client_reference_id": purchase.shown_id,
                     "metadata": metadata,
-                    "payment_intent_data": {"metadata": metadata},
+                    "payment_intent_data": payment,
                     "line_items": [
                         {
                             "quantity": 1,
@@ -105,7 +112,7 @@ class Processor:
         """A session as it is now, with its payment, charge and card. Raises NoSuchObject."""
         found = await self._ask(
             lambda client: client.v1.checkout.sessions.retrieve_async(
-                session_id, {"expand": ["payment_intent.latest_charge"]}
+                session_id, {"expand": ["payment_intent.latest_charge", "setup_intent"]}
             )
         )
         return _read(_SESSION, found)
@@ -124,6 +131,107 @@ class Processor:
         )
         sessions = [_read(_SESSION, session) for session in found.data]
         return next((session for session in sessions if session.client_reference_id == reference), None)
+
+    async def create_setup_session(  # noqa: PLR0913 -- what the page is for, by name
+        self, *, setup_id: UUID, organization_id: UUID, customer: str, page: str, back: str, expires_at: int, key: str
+    ) -> Session:
+        """Make a page on which a card is saved and nothing is paid; the same key makes it once."""
+        shown = show_id("set", setup_id)
+        metadata = {"setup": shown, "organization": show_id("org", organization_id)}
+        session = await self._ask(
+            lambda client: client.v1.checkout.sessions.create_async(
+                {
+                    "mode": "setup",
+                    "currency": "usd",
+                    "customer": customer,
+                    "client_reference_id": shown,
+                    "metadata": metadata,
+                    "setup_intent_data": {"metadata": metadata},
+                    "success_url": f"{page}?from=checkout",
+                    "cancel_url": back,
+                    "expires_at": expires_at,
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return _read(_SESSION, session)
+
+    async def charge_saved_card(self, purchase: Purchase, *, customer: str, description: str, key: str) -> str:
+        """Charge the purchase's saved card while its owner is away: the payment's id. The same key charges once.
+
+        Raises CardDeclined, with the payment, when the bank says no; ProcessorRefused when it was not even asked.
+        """
+        assert purchase.method_id is not None
+        method = purchase.method_id
+        metadata = {
+            "purchase": purchase.shown_id,
+            "organization": show_id("org", purchase.organization_id),
+            "attempt": show_id("top", purchase.id),
+        }
+        made = await self._ask(
+            lambda client: client.v1.payment_intents.create_async(
+                {
+                    "amount": purchase.amount.to_cents(),
+                    "currency": "usd",
+                    "customer": customer,
+                    "payment_method": method,
+                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                    "off_session": True,
+                    "confirm": True,
+                    "description": description,
+                    "metadata": metadata,
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return made.id
+
+    async def find_payment(self, payment_id: str) -> Payment:
+        """A payment as it is now, with its charge. Raises NoSuchObject."""
+        found = await self._ask(
+            lambda client: client.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})
+        )
+        return _read(_PAYMENT, found)
+
+    async def cancel_payment(self, payment_id: str, *, key: str) -> None:
+        """Close an unpaid payment for good. Raises ProcessorRefused when it can no longer be closed."""
+        await self._ask(
+            lambda client: client.v1.payment_intents.cancel_async(
+                payment_id, {"cancellation_reason": "abandoned"}, {"idempotency_key": key}
+            )
+        )
+
+    async def look_up_payment(self, *, customer: str, purchase: str, since: int) -> Payment | None:
+        """The payment that was made for a purchase, if one was: the customer's payments since then are searched."""
+        after: str | None = None
+        while True:
+            params: stripe.params.PaymentIntentListParams = {
+                "customer": customer,
+                "created": {"gte": since},
+                "limit": PAYMENTS_LISTED,
+            }
+            if after is not None:
+                params["starting_after"] = after
+            found = await self._ask(lambda client, params=params: client.v1.payment_intents.list_async(params))  # type: ignore[misc]  # a default keeps this page's parameters
+            for each in found.data:
+                if _read(_PAYMENT, each).metadata.get("purchase") == purchase:
+                    return await self.find_payment(each.id)
+            if not found.has_more or not found.data:
+                return None
+            after = found.data[-1].id
+
+    async def find_method(self, method_id: str) -> Method:
+        """A saved card as it is now. Raises NoSuchObject."""
+        found = await self._ask(lambda client: client.v1.payment_methods.retrieve_async(method_id))
+        return _read(_METHOD, found)
+
+    async def find_setup(self, setup_id: str) -> Setup:
+        """A card being saved, as it is now. Raises NoSuchObject."""
+        return _read(_SETUP, await self._ask(lambda client: client.v1.setup_intents.retrieve_async(setup_id)))
+
+    async def detach(self, method_id: str) -> None:
+        """Take a card off its customer, so that it can never be charged again. Raises ProcessorRefused."""
+        await self._ask(lambda client: client.v1.payment_methods.detach_async(method_id))
 
     async def read_event(self, body: bytes, signature: str) -> Event:
         """Check the signature over the raw bytes, and only then read them. Raises NotSigned."""

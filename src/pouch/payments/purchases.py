@@ -10,13 +10,14 @@ from pouch.base.errors import NotFound
 from pouch.base.ids import new_id
 from pouch.base.money import ZERO, Money
 from pouch.jobs.claims import DUE_ROWS_MAX, ERROR_CHARACTERS_MAX, Claim
-from pouch.payments.types import Mode, Order, Payment, Purchase, PurchaseState, Session
+from pouch.payments.types import Card, Mode, Order, Payment, Purchase, PurchaseState, Session
 
 TABLE = "payment_purchases"
 
 _COLUMNS = """
 id, number, organization_id, person_id, email, attempt, mode, state, amount_nanos, created_at, session_expires_at,
-session_id, session_url, payment_id, card_brand, card_last4, credited_at, reason, quarantine
+session_id, session_url, payment_id, card_brand, card_last4, credited_at, reason, quarantine, kind, saves_card,
+method_id
 """
 
 
@@ -41,7 +42,7 @@ async def list_waiting(db: Connection, organization_id: UUID) -> list[Purchase]:
         db,
         """
         WHERE organization_id = %s
-          AND (state = 'processing' OR state IN ('created', 'open') AND session_expires_at > now())
+          AND (state = 'processing' OR state IN ('created', 'open') AND (session_expires_at > now() OR kind = 'top_up'))
         ORDER BY id DESC LIMIT 20
         """,
         organization_id,
@@ -92,8 +93,8 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
     await db.execute(
         """
         INSERT INTO payment_purchases
-            (id, organization_id, person_id, email, attempt, amount_nanos, mode, session_expires_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, date_trunc('second', now()) + make_interval(secs => %s))
+            (id, organization_id, person_id, email, attempt, amount_nanos, saves_card, mode, session_expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, date_trunc('second', now()) + make_interval(secs => %s))
         ON CONFLICT ON CONSTRAINT payment_purchases_attempt DO NOTHING
         """,
         (
@@ -103,6 +104,7 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
             order.email,
             order.attempt,
             order.amount.nanos,
+            order.saves_card,
             mode,
             life_s,
         ),
@@ -110,6 +112,46 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
     return _known(
         await _read_one(db, "WHERE organization_id = %s AND attempt = %s", order.organization_id, order.attempt)
     )
+
+
+async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card) -> None:
+    """Write down that a saved card is to be charged. The id is the top-up attempt's, and the key of the charge.
+
+    No job of this room looks after it: the attempt's own does.
+    """
+    await db.execute(
+        """
+        INSERT INTO payment_purchases
+            (id, organization_id, person_id, email, attempt, amount_nanos, mode, kind, method_id, session_expires_at,
+             card_brand, card_last4, due_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL)
+        """,
+        (
+            purchase_id,
+            order.organization_id,
+            order.person_id,
+            order.email,
+            order.attempt,
+            order.amount.nanos,
+            card.mode,
+            card.stripe_id,
+            card.brand,
+            card.last4,
+        ),
+    )
+
+
+async def note_payment(db: Connection, purchase_id: UUID, payment_id: str) -> None:
+    """Remember which payment was made for a top-up. The first one stays."""
+    await db.execute(
+        "UPDATE payment_purchases SET payment_id = %s WHERE id = %s AND kind = 'top_up' AND payment_id IS NULL",
+        (payment_id, purchase_id),
+    )
+
+
+async def find_attempt(db: Connection, organization_id: UUID, attempt: str) -> Purchase | None:
+    """The purchase that an attempt began."""
+    return await _read_one(db, "WHERE organization_id = %s AND attempt = %s", organization_id, attempt)
 
 
 async def mark_open(db: Connection, purchase_id: UUID, session: Session) -> bool:
@@ -125,7 +167,7 @@ async def mark_open(db: Connection, purchase_id: UUID, session: Session) -> bool
     return moved.rowcount == 1
 
 
-async def mark_credited(db: Connection, purchase_id: UUID, session: Session, payment: Payment) -> bool:
+async def mark_credited(db: Connection, purchase_id: UUID, session_id: str | None, payment: Payment) -> bool:
     """Move an unpaid purchase to `credited`. False when it was credited before.
 
     This is the first guard against a second credit; the ledger's key is the other.
@@ -138,7 +180,7 @@ async def mark_credited(db: Connection, purchase_id: UUID, session: Session, pay
                card_brand = %s, card_last4 = %s, reason = '', quarantine = '', due_at = NULL, lease_until = NULL
          WHERE id = %s AND state IN ('created', 'open', 'processing', 'failed', 'expired')
         """,
-        (payment.id, session.id, brand, last4, purchase_id),
+        (payment.id, session_id, brand, last4, purchase_id),
     )
     return moved.rowcount == 1
 
@@ -244,6 +286,15 @@ async def find_customer(db: Connection, organization_id: UUID, mode: Mode) -> st
     )
     row = await rows.fetchone()
     return None if row is None else row[0]
+
+
+async def owner_of_customer(db: Connection, mode: Mode, stripe_id: str) -> tuple[UUID, str] | None:
+    """Whose customer at the processor this is, and the address it was made with."""
+    rows = await db.execute(
+        "SELECT organization_id, email FROM payment_customers WHERE mode = %s AND stripe_id = %s", (mode, stripe_id)
+    )
+    row = await rows.fetchone()
+    return None if row is None else (row[0], row[1])
 
 
 async def store_customer(db: Connection, organization_id: UUID, mode: Mode, stripe_id: str) -> str:

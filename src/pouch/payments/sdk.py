@@ -10,7 +10,7 @@ import stripe
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 
-from pouch.payments.errors import KeyReused, NoSuchObject, NotSigned, ProcessorRefused, ProcessorSilent
+from pouch.payments.errors import CardDeclined, KeyReused, NoSuchObject, NotSigned, ProcessorRefused, ProcessorSilent
 from pouch.payments.types import Event
 from pouch.settings import is_loopback_host
 
@@ -127,10 +127,13 @@ def _translated(error: stripe.StripeError) -> ProcessorRefused | ProcessorSilent
         case stripe.IdempotencyError():
             return KeyReused(str(error))
         case stripe.InvalidRequestError(code="resource_missing"):
-            return NoSuchObject(str(error))
-        case (
-            stripe.InvalidRequestError() | stripe.CardError() | stripe.AuthenticationError() | stripe.PermissionError()
-        ):
+            return NoSuchObject(str(error), param=error.param)
+        case stripe.CardError():
+            payment = error.error.payment_intent if error.error is not None else None
+            return CardDeclined(str(error), payment_id=str(payment.id) if payment is not None else None)
+        case stripe.InvalidRequestError():
+            return ProcessorRefused(str(error), param=error.param)
+        case stripe.AuthenticationError() | stripe.PermissionError():
             return ProcessorRefused(str(error))
         case _:
             # Connection lost, timeout, 429, 5xx, another request with the same key under way, an answer that is no

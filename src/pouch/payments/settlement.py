@@ -1,23 +1,25 @@
 """Turning what the processor says into our books: one transaction per purchase, however often and from wherever."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from pouch.base.database import Connection
-from pouch.ledger import accounts
+from pouch.ledger import accounts, thresholds
 from pouch.ledger.operations import Transfer
 from pouch.ledger.posting import post
 from pouch.mail import outbox
 from pouch.payments import purchases
-from pouch.payments.types import Payment, Purchase, Session, card_name
-from pouch.payments.verdict import judge
+from pouch.payments.hooks import Automatic
+from pouch.payments.types import Decline, Payment, Purchase, PurchaseState, Session, card_name
+from pouch.payments.verdict import Verdict, judge, judge_charge
 from pouch.web.filters import dollars, when
 
 _log = structlog.get_logger("pouch.payments")
 
 
-async def settle(db: Connection, purchase_id: UUID, session: Session, *, page: str) -> Purchase:
+async def settle(db: Connection, purchase_id: UUID, session: Session, *, page: str, automatic: Automatic) -> Purchase:
     """Bring a purchase up to date with its session, in the caller's transaction, and return it. Raises NotFound.
 
     Whoever calls this, how often, in which order and at the same time as whom does not matter: the row is locked, the
@@ -26,7 +28,44 @@ async def settle(db: Connection, purchase_id: UUID, session: Session, *, page: s
     """
     purchase = await purchases.lock_purchase(db, purchase_id)
     customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
-    verdict = judge(purchase, customer, session)
+    found = Found(session.id, session.payment, page, automatic)
+    return await _follow(db, purchase, judge(purchase, customer, session), found)
+
+
+async def settle_charge(
+    db: Connection, purchase_id: UUID, payment: Payment, *, page: str, automatic: Automatic
+) -> Purchase:
+    """The same for the charge of a saved card, which has a payment and no session."""
+    purchase = await purchases.lock_purchase(db, purchase_id)
+    customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+    await purchases.note_payment(db, purchase.id, payment.id)
+    verdict = judge_charge(purchase, customer, payment)
+    return await _follow(db, purchase, verdict, Found(None, payment, page, automatic))
+
+
+async def refuse_charge(db: Connection, purchase_id: UUID, verdict: Verdict, *, automatic: Automatic) -> Purchase:
+    """A saved card was not charged and will not be: nothing exists at the processor that could still be paid."""
+    purchase = await purchases.lock_purchase(db, purchase_id)
+    await _fail(db, purchase, verdict, ["created"], automatic)
+    return await purchases.get_purchase(db, purchase.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the processor has for a purchase, our page about it, and who wants to hear of it."""
+
+    session_id: str | None
+    payment: Payment | None
+    page: str
+    automatic: Automatic
+
+    @property
+    def unpaid(self) -> list[PurchaseState]:
+        """The states from which it may go on: a charge of a saved card is never open, since there is no page."""
+        return ["open"] if self.session_id else ["created"]
+
+
+async def _follow(db: Connection, purchase: Purchase, verdict: Verdict, found: Found) -> Purchase:
     if not purchase.is_unpaid:
         # Any other verdict is only an old look that arrives late. These are real, and taking credits back is a posting
         # of its own: an operator has to know.
@@ -37,26 +76,43 @@ async def settle(db: Connection, purchase_id: UUID, session: Session, *, page: s
         return purchase
     match verdict.what:
         case "credit":
-            assert session.payment is not None
-            await _credit(db, purchase, session, session.payment, page)
+            await _credit(db, purchase, found)
         case "quarantine":
             if await purchases.quarantine(db, purchase.id, verdict.reason):
-                _log.error("payment_quarantined", purchase=purchase.shown_id, session=session.id, reason=verdict.reason)
+                _log.error("payment_quarantined", purchase=purchase.shown_id, reason=verdict.reason)
         case "processing":
-            await purchases.move(db, purchase.id, "processing", since=["open"])
+            await purchases.move(db, purchase.id, "processing", since=found.unpaid)
         case "failed":
-            await purchases.move(db, purchase.id, "failed", since=["open", "processing"], reason=verdict.reason)
+            await _fail(db, purchase, verdict, found.unpaid, found.automatic)
         case "expired":
             await purchases.move(db, purchase.id, "expired", since=["open"])
         case "open":
             pass
+    await note_pending(db, purchase.organization_id)
     return await purchases.get_purchase(db, purchase.id)
 
 
-async def _credit(db: Connection, purchase: Purchase, session: Session, payment: Payment, page: str) -> None:
+async def note_pending(db: Connection, organization_id: UUID) -> None:
+    """Let the threshold of an auto top-up know what is on its way, so that nothing is bought twice."""
+    if await thresholds.lock_threshold(db, organization_id):
+        await thresholds.set_pending(db, organization_id, await purchases.pending_total(db, organization_id))
+
+
+async def _fail(
+    db: Connection, purchase: Purchase, verdict: Verdict, unpaid: list[PurchaseState], automatic: Automatic
+) -> None:
+    if await purchases.move(db, purchase.id, "failed", since=[*unpaid, "processing"], reason=verdict.reason):
+        await automatic.declined(db, purchase, verdict.decline or Decline())
+
+
+async def _credit(db: Connection, purchase: Purchase, found: Found) -> None:
     """Credit once: the state says whether it was done, and the ledger's key would refuse a second time anyway."""
-    if not await purchases.mark_credited(db, purchase.id, session, payment):
+    payment = found.payment
+    assert payment is not None
+    if not await purchases.mark_credited(db, purchase.id, found.session_id, payment):
         return
+    # The room above locks its rule before the ledger locks the account, as it does everywhere.
+    is_top_up = await found.automatic.paid(db, purchase)
     card = card_name(*payment.method)
     await post(
         db,
@@ -68,7 +124,7 @@ async def _credit(db: Connection, purchase: Purchase, session: Session, payment:
                 amount_nanos=purchase.amount.nanos,
                 kind="purchase",
                 cause=purchase.id,
-                note=card,
+                note=f"Auto top-up, {card}" if is_top_up else card,
             )
         ],
     )
@@ -78,7 +134,7 @@ async def _credit(db: Connection, purchase: Purchase, session: Session, payment:
     letter = outbox.Letter(
         key=f"purchase:{purchase.id}",
         to=purchase.email,
-        kind="purchase",
+        kind="top_up" if is_top_up else "purchase",
         context={
             "amount": dollars(purchase.amount),
             "available": dollars(balance.available),
@@ -86,7 +142,7 @@ async def _credit(db: Connection, purchase: Purchase, session: Session, payment:
             "card": card,
             "number": str(purchase.number),
             "time": f"{when(credited.credited_at)} UTC",
-            "receipt_url": page,
+            "receipt_url": found.page,
             "mode": purchase.mode,
         },
     )

@@ -12,17 +12,24 @@ from pouch.base.database import Database
 from pouch.base.errors import NotFound
 from pouch.base.ids import read_id
 from pouch.payments import purchases
+from pouch.payments.cards import Cards
 from pouch.payments.checkout import Checkout
 from pouch.payments.errors import NoSuchObject, ProcessorRefused, ProcessorSilent
+from pouch.payments.hooks import Automatic, Nobody
 from pouch.payments.processor import Processor
-from pouch.payments.settlement import settle
-from pouch.payments.types import Purchase, Session
+from pouch.payments.settlement import settle, settle_charge
+from pouch.payments.types import Payment, Purchase, Session
 
 VISIT_TIMEOUT_S = 5.0
 """A page waits no longer for the processor; what it did not hear the next look does."""
 
 Look: TypeAlias = Callable[[str], Awaitable[bool]]
 """Fetches an object by its id and settles what it belongs to. False: it belongs to nothing of ours."""
+
+LOOK_BACK_S = 300
+"""Clocks differ: a payment may be that much older than its row."""
+REFUSED = frozenset({"requires_payment_method", "requires_action", "requires_confirmation"})
+"""The states of a payment that waits for its owner. Nobody is there, so it is closed."""
 
 _log = structlog.get_logger("pouch.payments")
 
@@ -33,11 +40,25 @@ class Sync:
     What a webhook or a link claims is never believed: it only says where to look.
     """
 
-    def __init__(self, database: Database, processor: Processor | None, checkout: Checkout) -> None:
+    def __init__(
+        self,
+        database: Database,
+        processor: Processor | None,
+        checkout: Checkout,
+        *,
+        automatic: Automatic | None = None,
+    ) -> None:
         self._database = database
         self._processor = processor
         self._checkout = checkout
-        self._looks: dict[str, list[Look]] = {"cs": [self._look_at_session], "pi": [self._look_at_payment]}
+        self._automatic = automatic or Nobody()
+        self.cards = Cards(database, processor, checkout, self._automatic)
+        self._looks: dict[str, list[Look]] = {
+            "cs": [self._look_at_session],
+            "pi": [self._look_at_payment],
+            "pm": [self.cards.sync_method],
+            "seti": [self.cards.sync_setup_intent],
+        }
 
     async def purchase(self, purchase_id: UUID) -> Purchase:
         """The purchase as it is now, after asking the processor.
@@ -48,10 +69,17 @@ class Sync:
             purchase = await purchases.get_purchase(db, purchase_id)
         if self._processor is None or purchase.mode != self._processor.mode or not purchase.is_unpaid:
             return purchase
+        if purchase.kind == "top_up":
+            return await self._charge(self._processor, purchase)
         purchase = await self._checkout.open(purchase)
         if purchase.session_id is None:
             return purchase
         return await self._settle(purchase, await self._processor.find_session(purchase.session_id))
+
+    async def charge(self, purchase: Purchase, payment_id: str) -> Purchase:
+        """Bring a top-up up to date with its payment. Raises ProcessorSilent and ProcessorRefused."""
+        assert self._processor is not None
+        return await self._settle_charge(self._processor, purchase, await self._processor.find_payment(payment_id))
 
     async def visit(self, organization_id: UUID, purchase_id: UUID) -> Purchase | None:
         """What the purchase's page shows: as `purchase`, but without an answer it shows what is known.
@@ -90,21 +118,23 @@ class Sync:
         return False
 
     async def _look_at_session(self, session_id: str) -> bool:
-        return await self._settle_if_ours(await self._known().find_session(session_id))
+        return await self._session(self._known(), await self._known().find_session(session_id))
 
     async def _look_at_payment(self, payment_id: str) -> bool:
-        return await self._settle_if_ours(await self._known().find_session_of(payment_id))
+        processor = self._known()
+        payment = await processor.find_payment(payment_id)
+        purchase = await self._find(processor, payment.metadata.get("purchase"))
+        if purchase is not None and purchase.kind == "top_up":
+            await self._settle_charge(processor, purchase, payment)
+            return True
+        session = await processor.find_session_of(payment_id)
+        return session is not None and await self._session(processor, session)
 
-    async def _settle_if_ours(self, session: Session | None) -> bool:
-        purchase_id = read_id("pur", session.client_reference_id or "") if session is not None else None
-        if session is None or purchase_id is None:
-            return False
-        try:
-            async with self._database.transaction() as db:
-                purchase = await purchases.get_purchase(db, purchase_id)
-        except NotFound:
-            return False
-        if purchase.mode != self._known().mode:
+    async def _session(self, processor: Processor, session: Session) -> bool:
+        if session.mode == "setup":
+            return await self.cards.sync_session(session)
+        purchase = await self._find(processor, session.client_reference_id)
+        if purchase is None:
             return False
         await self._settle(purchase, session)
         return True
@@ -113,6 +143,62 @@ class Sync:
         assert self._processor is not None, "object() asks nobody when there is none"
         return self._processor
 
+    async def _find(self, processor: Processor, reference: str | None) -> Purchase | None:
+        purchase_id = read_id("pur", reference or "")
+        if purchase_id is None:
+            return None
+        try:
+            async with self._database.transaction() as db:
+                purchase = await purchases.get_purchase(db, purchase_id)
+        except NotFound:
+            return None
+        return purchase if purchase.mode == processor.mode else None
+
+    async def _charge(self, processor: Processor, purchase: Purchase) -> Purchase:
+        """A top-up whose payment may not be known to us: nothing is charged here, it is only looked for."""
+        async with self._database.transaction() as db:
+            customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+        if purchase.payment_id is not None:
+            found: Payment | None = await processor.find_payment(purchase.payment_id)
+        elif customer is not None:
+            since = int(purchase.created_at.timestamp()) - LOOK_BACK_S
+            found = await processor.look_up_payment(customer=customer, purchase=purchase.shown_id, since=since)
+        else:
+            found = None
+        return purchase if found is None else await self._settle_charge(processor, purchase, found)
+
+    async def _settle_charge(self, processor: Processor, purchase: Purchase, payment: Payment) -> Purchase:
+        """One that the bank refused stays open at the processor and could be paid later: it is closed before it counts.
+
+        So when a top-up has failed here, nothing can come of it any more, and another may be tried.
+        """
+        if payment.status in REFUSED and purchase.is_unpaid:
+            try:
+                await processor.cancel_payment(payment.id, key=f"cancel:{purchase.id}")
+            except ProcessorRefused as refused:
+                _log.warning("payment_not_cancelled", purchase=purchase.shown_id, reason=refused.reason)
+            payment = await processor.find_payment(payment.id)
+        async with self._database.transaction() as db:
+            settled = await settle_charge(
+                db, purchase.id, payment, page=self._checkout.page_of(purchase), automatic=self._automatic
+            )
+        await self._keep_card(purchase, payment)
+        return settled
+
     async def _settle(self, purchase: Purchase, session: Session) -> Purchase:
         async with self._database.transaction() as db:
-            return await settle(db, purchase.id, session, page=self._checkout.page_of(purchase))
+            settled = await settle(
+                db, purchase.id, session, page=self._checkout.page_of(purchase), automatic=self._automatic
+            )
+        if session.payment is not None:
+            await self._keep_card(purchase, session.payment)
+        return settled
+
+    async def _keep_card(self, purchase: Purchase, payment: Payment) -> None:
+        """Remember the card that the buyer agreed to have saved. It is not worth the credits: failing to is mended."""
+        if not purchase.saves_card or payment.status != "succeeded" or payment.payment_method is None:
+            return
+        try:
+            await self.cards.sync_method(payment.payment_method)
+        except (ProcessorSilent, ProcessorRefused) as error:
+            _log.warning("card_not_kept_yet", purchase=purchase.shown_id, reason=error.reason)

@@ -24,6 +24,9 @@ PurchaseState = Literal[
     "dispute_lost",
 ]
 
+PurchaseKind = Literal["checkout", "top_up"]
+"""How it is paid: on the processor's page, or by charging a saved card while nobody is there."""
+
 UNPAID: frozenset[PurchaseState] = frozenset({"created", "open", "processing", "failed", "expired"})
 """The states from which a payment that is found credits, however late."""
 
@@ -37,6 +40,8 @@ class Order:
     email: str
     amount: Money
     attempt: str
+    saves_card: bool = False
+    """The buyer agrees to have the card saved and charged later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,10 @@ class Purchase:
     """Why it failed, in words for the buyer."""
     quarantine: str
     """What does not agree with the processor's objects; not for the buyer."""
+    kind: PurchaseKind = "checkout"
+    saves_card: bool = False
+    method_id: str | None = None
+    """The saved card that a top-up charges, as the processor calls it."""
 
     @property
     def shown_id(self) -> str:
@@ -107,6 +116,87 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Decline:
+    """Why a payment was refused: the processor's codes. Any of them may be empty."""
+
+    code: str | None = None
+    decline_code: str | None = None
+    advice_code: str | None = None
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether the bank wants its customer to confirm."""
+        return "authentication_required" in {self.code, self.decline_code}
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What is known of a card."""
+
+    brand: str = ""
+    last4: str = ""
+    exp_month: int = 12
+    exp_year: int = 0
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A PaymentMethod. Without a customer it belongs to nobody any more."""
+
+    id: str
+    type: str = ""
+    customer: str | None = None
+    livemode: bool = False
+    card: CardFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A SetupIntent: a card being saved without paying."""
+
+    id: str
+    status: str
+    customer: str | None = None
+    payment_method: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A saved card of an organization."""
+
+    id: UUID
+    organization_id: UUID
+    mode: Mode
+    stripe_id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    fingerprint: str
+    is_default: bool
+    email: str
+    added_at: datetime
+    removed_at: datetime | None
+
+    @property
+    def shown_id(self) -> str:
+        """The id as people and links see it."""
+        return show_id("card", self.id)
+
+    @property
+    def name(self) -> str:
+        """Such as "Visa ending 4242"."""
+        return card_name(self.brand, self.last4)
+
+    @property
+    def ends(self) -> str:
+        """The month after which it is no longer good, such as "12 / 2034"."""
+        return f"{self.exp_month:02d} / {self.exp_year}"
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """A PaymentIntent."""
 
@@ -118,6 +208,8 @@ class Payment:
     livemode: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     latest_charge: Charge | str | None = None
+    payment_method: str | None = None
+    last_payment_error: Decline | None = None
 
     @property
     def method(self) -> tuple[str, str]:
@@ -142,6 +234,13 @@ class Session:
     customer: str | None = None
     livemode: bool = False
     payment_intent: Payment | str | None = None
+    mode: str = "payment"
+    setup_intent: Setup | str | None = None
+
+    @property
+    def setup(self) -> Setup | None:
+        """The card being saved, where it was fetched with the session."""
+        return self.setup_intent if isinstance(self.setup_intent, Setup) else None
 
     @property
     def payment(self) -> Payment | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pouch.base.ids import show_id
-from pouch.payments.types import Payment, Purchase, Session
+from pouch.payments.types import Decline, Payment, Purchase, Session
 
 CURRENCY = "usd"
 
@@ -15,6 +15,25 @@ class Verdict:
 
     what: Literal["credit", "quarantine", "processing", "failed", "expired", "open"]
     reason: str = ""
+    decline: Decline | None = None
+    """Why a saved card was not charged."""
+
+
+def judge_charge(purchase: Purchase, customer: str | None, payment: Payment) -> Verdict:
+    """The same for a charge of a saved card, which has no session.
+
+    Only a payment that can no longer be paid has failed: while it might still be, there is no second one.
+    """
+    match payment.status:
+        case "succeeded":
+            wrong = differences(purchase, customer, None, payment)
+            return Verdict("quarantine", "; ".join(wrong)) if wrong else Verdict("credit")
+        case "canceled":
+            return Verdict("failed", "Nothing was charged.", payment.last_payment_error)
+        case "processing":
+            return Verdict("processing")
+        case _:
+            return Verdict("open")
 
 
 def judge(purchase: Purchase, customer: str | None, session: Session) -> Verdict:
@@ -34,7 +53,7 @@ def judge(purchase: Purchase, customer: str | None, session: Session) -> Verdict
     return Verdict("open")
 
 
-def differences(purchase: Purchase, customer: str | None, session: Session, payment: Payment) -> list[str]:
+def differences(purchase: Purchase, customer: str | None, session: Session | None, payment: Payment) -> list[str]:
     """What the processor's objects say otherwise than our rows, one sentence each; none, and it may be credited."""
     organization = show_id("org", purchase.organization_id)
     cents = purchase.amount.to_cents()
@@ -44,11 +63,14 @@ def differences(purchase: Purchase, customer: str | None, session: Session, paym
         ("customer", customer, payment.customer),
         ("purchase", purchase.shown_id, payment.metadata.get("purchase")),
         ("organization", organization, payment.metadata.get("organization")),
-        ("reference", purchase.shown_id, session.client_reference_id),
         ("live mode", purchase.mode == "live", payment.livemode),
     ]
+    if session is None:
+        said.append(("kind", purchase.kind, "top_up"))
+    else:
+        said.append(("reference", purchase.shown_id, session.client_reference_id))
     # Unknown to us after a crash between making and storing it; the key makes sure that there is only one.
-    if purchase.session_id is not None:
+    if session is not None and purchase.session_id is not None:
         said.append(("session", purchase.session_id, session.id))
     if purchase.payment_id is not None:
         said.append(("payment", purchase.payment_id, payment.id))

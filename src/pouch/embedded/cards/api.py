@@ -13,14 +13,14 @@ from starlette.routing import Route
 
 from pouch.base.clock import Clock
 from pouch.base.database import Database
-from pouch.embedded.cards.endpoints import customers, intents, reading, sessions
+from pouch.embedded.cards.endpoints import customers, intents, methods, reading, sessions, setups
 from pouch.embedded.cards.endpoints.call import Call, Endpoint
 from pouch.embedded.cards.errors import Refusal
 from pouch.embedded.cards.faults import Faults
 from pouch.embedded.cards.form import Form, Tree, decode
 from pouch.embedded.cards.idempotency import Answer, fingerprint, once
 from pouch.embedded.cards.place import Desk, Place
-from pouch.embedded.cards.types import API_VERSION, Charge, Customer, Event, Intent, Method, Session, new_id
+from pouch.embedded.cards.types import API_VERSION, Charge, Customer, Event, Intent, Method, Session, Setup, new_id
 
 BODY_BYTES_MAX = 256 * 1024
 
@@ -53,6 +53,19 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
         reading.list_of(Charge, {"customer": "customer_id = %s", "payment_intent": "intent_id = %s"}),
     ),
     ("GET", "/charges/{id}", reading.retrieve(Charge, "charge")),
+    ("GET", "/customers/{id}/payment_methods", methods.list_of_customer),
+    ("POST", "/setup_intents", setups.create),
+    (
+        "GET",
+        "/setup_intents",
+        reading.list_of(Setup, {"customer": "customer_id = %s", "payment_method": "method_id = %s"}),
+    ),
+    ("GET", "/setup_intents/{id}", reading.retrieve(Setup, "setup_intent")),
+    ("POST", "/setup_intents/{id}/confirm", setups.confirm),
+    ("POST", "/setup_intents/{id}/cancel", setups.cancel),
+    ("POST", "/payment_methods/{id}", methods.update),
+    ("POST", "/payment_methods/{id}/attach", methods.attach),
+    ("POST", "/payment_methods/{id}/detach", methods.detach),
     ("GET", "/payment_methods", reading.list_of(Method, {"customer": "customer_id = %s", "type": "type = %s"})),
     ("GET", "/payment_methods/{id}", reading.retrieve(Method, "payment_method")),
     ("GET", "/events", partial(reading.list_events, kind=Event)),
@@ -111,7 +124,9 @@ class Api:
             now = self._clock()
 
             async def act() -> Answer:
-                call = Call(Desk(db, now, self._place), Form(parameters), path, request.path_params.get("id", ""))
+                call = Call(
+                    Desk(db, now, self._place, self._faults), Form(parameters), path, request.path_params.get("id", "")
+                )
                 return await self._act(request, call, endpoint)
 
             if key is None:

@@ -18,6 +18,8 @@ class Decline:
     code: str
     decline_code: str | None
     message: str
+    advice_code: str | None = None
+    """What the card networks advise: try_again_later, do_not_try_again or confirm_card_data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +44,28 @@ class Card:
         return re.sub(r"(.{4})(?=.)", r"\1 ", self.number)
 
 
-_GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
-_FUNDS = Decline("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+_GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.", "try_again_later")
+_FUNDS = Decline("card_declined", "insufficient_funds", "Your card has insufficient funds.", "try_again_later")
+_EXPIRED = Decline("expired_card", "expired_card", "Your card has expired.", "do_not_try_again")
+_LOST = Decline("card_declined", "lost_card", "Your card was declined.", "do_not_try_again")
+_STOLEN = Decline("card_declined", "stolen_card", "Your card was declined.", "do_not_try_again")
+_BLOCKED = Decline("card_declined", "fraudulent", "Your card was declined.", "do_not_try_again")
+_PROCESSING = Decline(
+    "processing_error",
+    "processing_error",
+    "An error occurred while processing your card. Try again in a little bit.",
+    "try_again_later",
+)
+DECLINES = {
+    decline.decline_code: decline for decline in (_GENERIC, _FUNDS, _EXPIRED, _LOST, _STOLEN, _BLOCKED, _PROCESSING)
+}
+"""By their codes, for whoever switches one on."""
 
 AUTHENTICATION_REQUIRED = Decline(
     "authentication_required",
     "authentication_required",
     "Your card was declined. This transaction requires authentication.",
+    "confirm_card_data",
 )
 AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
@@ -77,7 +94,7 @@ CARDS = (
         name="expired",
         number="4000000000000069",
         happens="Declined: card expired",
-        declined=Decline("expired_card", "expired_card", "Your card has expired."),
+        declined=_EXPIRED,
         is_common=True,
     ),
     Card(name="disputed", number="4000000000000259", happens="Succeeds, disputed later", is_common=True),
@@ -100,18 +117,19 @@ CARDS = (
         name="incorrect_cvc",
         number="4000000000000127",
         happens="Declined: wrong security code",
-        declined=Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
+        declined=Decline(
+            "incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect.", "confirm_card_data"
+        ),
     ),
     Card(
         name="processing_error",
         number="4000000000000119",
         happens="Declined: processing error",
-        declined=Decline(
-            "processing_error",
-            "processing_error",
-            "An error occurred while processing your card. Try again in a little bit.",
-        ),
+        declined=_PROCESSING,
     ),
+    Card(name="lost", number="4000000000009987", happens="Declined: reported lost", declined=_LOST),
+    Card(name="stolen", number="4000000000009979", happens="Declined: reported stolen", declined=_STOLEN),
+    Card(name="blocked", number="4100000000000019", happens="Declined: looks like fraud", declined=_BLOCKED),
     Card(
         name="bank_debit",
         number="000123456789",
@@ -129,6 +147,25 @@ CARDS = (
         settles="fails_later",
     ),
 )
+
+_NAMED = {
+    "pm_card_visa": "visa",
+    "pm_card_mastercard": "mastercard",
+    "pm_card_amex": "amex",
+    "pm_card_chargeCustomerFail": "fails_off_session",
+    "pm_card_authenticationRequired": "always_confirm",
+    "pm_card_authenticationRequiredOnSetup": "confirm",
+    "pm_card_createDispute": "disputed",
+    "pm_card_visa_chargeDeclined": "declined",
+    "pm_card_chargeDeclined": "declined",
+    "pm_card_chargeDeclinedProcessingError": "processing_error",
+    "pm_card_chargeDeclinedExpiredCard": "expired",
+    "pm_card_chargeDeclinedIncorrectCvc": "incorrect_cvc",
+    "pm_card_chargeDeclinedFraudulent": "blocked",
+    "pm_card_visa_chargeDeclinedInsufficientFunds": "insufficient_funds",
+    "pm_card_visa_chargeDeclinedLostCard": "lost",
+    "pm_card_visa_chargeDeclinedStolenCard": "stolen",
+}
 
 BY_NAME = {card.name: card for card in CARDS}
 _BY_NUMBER = {card.number: card for card in CARDS}
@@ -158,7 +195,18 @@ class TypedCard:
             fingerprint=hmac.new(secret.encode(), self.card.number.encode(), hashlib.sha256).hexdigest()[:16],
             is_set_up=False,
             email=email,
+            metadata={},
         )
+
+
+def named_method(name: str, *, now: datetime, secret: str) -> Method | None:
+    """A new method of one of the names that Stripe's SDK tests use, such as pm_card_visa. None for any other."""
+    card = BY_NAME.get(_NAMED.get(name, ""))
+    return (
+        TypedCard(card, exp_month=12, exp_year=now.year + 4).method(now=now, secret=secret, email=None)
+        if card
+        else None
+    )
 
 
 def find_card(number: str) -> Card | None:

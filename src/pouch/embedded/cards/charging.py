@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pouch.embedded.cards import store
-from pouch.embedded.cards.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, BY_NAME, DEBIT_FAILED, Decline
+from pouch.embedded.cards.cards import (
+    AUTHENTICATION_FAILED,
+    AUTHENTICATION_REQUIRED,
+    BY_NAME,
+    DEBIT_FAILED,
+    DECLINES,
+    Decline,
+)
 from pouch.embedded.cards.events import tell
 from pouch.embedded.cards.place import Desk
 from pouch.embedded.cards.shapes import method_details, show_method
@@ -55,6 +62,8 @@ async def open_intent(desk: Desk, order: Order) -> Intent:
 async def attempt(desk: Desk, intent: Intent, method: Method, *, off_session: bool = False) -> Intent:
     """Try to pay a locked, unpaid intent. Its new status says how it went; a decline is written in its `last_error`."""
     card = BY_NAME[method.card_name]
+    if off_session and desk.faults.declines:
+        return await _decline(desk, intent, method, DECLINES[desk.faults.declines.pop(0)])
     asks = card.authentication == "always" or (card.authentication == "unless_set_up" and not method.is_set_up)
     if asks and off_session:
         return await _decline(desk, intent, method, AUTHENTICATION_REQUIRED)
@@ -150,6 +159,7 @@ async def _add_charge(
             failure_code=decline.code if decline else None,
             failure_message=decline.message if decline else None,
             decline_code=decline.decline_code if decline else None,
+            advice_code=decline.advice_code if decline else None,
             email=intent.receipt_email or method.email,
             description=intent.description,
             receipt_url=f"{desk.place.pages_url}/receipts/{charge_id}",
@@ -180,13 +190,14 @@ async def _fail(desk: Desk, intent: Intent, decline: Decline, method: Method, ch
         method_id=None,
         settle_at=None,
         latest_charge_id=charge.id if charge else intent.latest_charge_id,
-        last_error=_error(decline, method, charge),
+        last_error=error_of(decline, method, charge),
     )
     await tell(desk, "payment_intent.payment_failed", intent)
     return intent
 
 
-def _error(decline: Decline, method: Method, charge: Charge | None) -> Json:
+def error_of(decline: Decline, method: Method, charge: Charge | None = None) -> Json:
+    """A decline as Stripe writes it into the payment, or the setup, that it belongs to."""
     error: Json = {
         "type": "card_error" if method.type == "card" else "invalid_request_error",
         "code": decline.code,
@@ -196,6 +207,8 @@ def _error(decline: Decline, method: Method, charge: Charge | None) -> Json:
     }
     if decline.decline_code is not None:
         error["decline_code"] = decline.decline_code
+    if decline.advice_code is not None:
+        error["advice_code"] = decline.advice_code
     if charge is not None:
         error["charge"] = charge.id
     return error

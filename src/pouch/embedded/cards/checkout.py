@@ -9,12 +9,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from pouch.base.clock import Clock
-from pouch.base.database import Database
+from pouch.base.database import Connection, Database
 from pouch.base.errors import Conflict, InvalidInput, NotFound, PouchError
 from pouch.embedded.cards import sessions, store
 from pouch.embedded.cards.cards import BY_NAME, CARDS, TypedCard, find_card, read_card
 from pouch.embedded.cards.place import Desk, Place
-from pouch.embedded.cards.types import Charge, Intent, Session
+from pouch.embedded.cards.types import Charge, Intent, Session, Setup
 from pouch.web.assets import Assets
 from pouch.web.forms import read_form
 
@@ -63,7 +63,7 @@ class HostedPage:
         """The form, the bank's question, or where the session led."""
         async with self._database.transaction() as db:
             session = await store.find(db, Session, request.path_params["session_id"])
-            intent = await store.find(db, Intent, session.intent_id) if session else None
+            intent = await self._tried(db, session) if session else None
         if session is None:
             raise NotFound("There is no such payment page.")
         if session.status == "complete":
@@ -74,6 +74,11 @@ class HostedPage:
             return self._page("authentication.html", session=session)
         reason = str(intent.last_error["message"]) if intent is not None and intent.last_error else None
         return self._form(session, error=f"{reason} Try another card." if reason else None)
+
+    async def _tried(self, db: Connection, session: Session) -> Intent | Setup | None:
+        if session.mode == "setup":
+            return await store.find(db, Setup, session.setup_id)
+        return await store.find(db, Intent, session.intent_id)
 
     async def pay(self, request: Request) -> Response:
         """Try the card. A second click on a finished session only leads on."""

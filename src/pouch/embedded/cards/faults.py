@@ -1,6 +1,6 @@
 """Switches that make this processor behave as badly as the real one may. For tests; all off unless set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,3 +19,5 @@ class Faults:
     """So many of the next POSTs to the API fail halfway with a 500, which their idempotency key remembers."""
     lose_answers: int = 0
     """So many of the next POSTs do their work, but their answer is lost: the client sees a 502."""
+    declines: list[str] = field(default_factory=list)
+    """How the next charges of saved cards are declined: codes such as insufficient_funds, one each."""

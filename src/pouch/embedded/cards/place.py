@@ -1,10 +1,11 @@
 """Where this processor stands, how it behaves, and one piece of work in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pouch.base.database import Connection
+from pouch.embedded.cards.faults import Faults
 
 RETRY_DELAYS_S = (1, 2, 5, 15, 60, 300, 1800, 3600)
 
@@ -38,3 +39,4 @@ class Desk:
     db: Connection
     now: datetime
     place: Place
+    faults: Faults = field(default_factory=Faults)

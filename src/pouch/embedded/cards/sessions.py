@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from pouch.base.errors import Conflict, InvalidInput
-from pouch.embedded.cards import charging, store
+from pouch.embedded.cards import charging, setups, store
 from pouch.embedded.cards.cards import TypedCard
 from pouch.embedded.cards.events import tell
 from pouch.embedded.cards.place import Desk
-from pouch.embedded.cards.types import Customer, Intent, Session, new_id
+from pouch.embedded.cards.types import Customer, Intent, Session, Setup, new_id
 
 
 def is_over(session: Session, now: datetime) -> bool:
@@ -28,6 +28,8 @@ async def pay(desk: Desk, session: Session, typed: TypedCard) -> Session:
         raise Conflict("This payment page has expired. No money moved.")
     if typed.card.type not in session.method_types:
         raise InvalidInput("This payment takes cards only.", field="number")
+    if session.mode == "setup":
+        return await _save(desk, session, typed)
     if session.customer_id is None and session.makes_customer:
         session = await _make_customer(desk, session)
     intent = await store.lock(desk.db, Intent, session.intent_id)
@@ -47,6 +49,10 @@ async def authenticate(desk: Desk, session: Session, *, passed: bool) -> Session
         return session
     if is_over(session, desk.now):
         raise Conflict("This payment page has expired. No money moved.")
+    if session.mode == "setup":
+        setup = await store.lock(desk.db, Setup, session.setup_id)
+        assert setup is not None
+        return await _complete_setup(desk, session, await setups.authenticate(desk, setup, passed=passed))
     intent = await store.lock(desk.db, Intent, session.intent_id)
     if intent is None:
         return session
@@ -74,8 +80,26 @@ async def expire(desk: Desk, session: Session) -> Session:
     intent = await store.lock(desk.db, Intent, session.intent_id)
     if intent is not None:
         await charging.cancel(desk, intent, None)
+    setup = await store.lock(desk.db, Setup, session.setup_id)
+    if setup is not None and setup.status not in {"succeeded", "canceled"}:
+        await setups.cancel(desk, setup, None)
     session = await store.change(desk.db, session, status="expired")
     await tell(desk, "checkout.session.expired", session)
+    return session
+
+
+async def _save(desk: Desk, session: Session, typed: TypedCard) -> Session:
+    setup = await store.lock(desk.db, Setup, session.setup_id)
+    assert setup is not None
+    method = await store.add(desk.db, typed.method(now=desk.now, secret=desk.place.secret_key, email=session.email))
+    return await _complete_setup(desk, session, await setups.attempt(desk, setup, method))
+
+
+async def _complete_setup(desk: Desk, session: Session, setup: Setup) -> Session:
+    if setup.status != "succeeded":
+        return session
+    session = await store.change(desk.db, session, status="complete")
+    await tell(desk, "checkout.session.completed", session)
     return session
 
 

@@ -14,6 +14,7 @@ from pouch.embedded.cards.types import (
     Method,
     Row,
     Session,
+    Setup,
 )
 
 
@@ -22,7 +23,7 @@ def seconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-def show(row: Row) -> Json:
+def show(row: Row) -> Json:  # noqa: PLR0911 -- one line for each kind of object
     """Any row as its Stripe object, with references as ids."""
     match row:
         case Customer():
@@ -35,6 +36,8 @@ def show(row: Row) -> Json:
             return show_charge(row)
         case Session():
             return show_session(row)
+        case Setup():
+            return show_setup(row)
         case Event():
             return show_event(row)
         case _:
@@ -87,7 +90,7 @@ def show_method(method: Method) -> Json:
         "created": seconds(method.created_at),
         "customer": method.customer_id,
         "livemode": False,
-        "metadata": {},
+        "metadata": method.metadata,
         "type": method.type,
         method.type: _method_facts(method),
     }
@@ -161,6 +164,31 @@ def show_intent(intent: Intent) -> Json:
     }
 
 
+def show_setup(setup: Setup) -> Json:
+    """A setup intent."""
+    return {
+        "id": setup.id,
+        "object": "setup_intent",
+        "application": None,
+        "automatic_payment_methods": None,
+        "cancellation_reason": setup.cancellation_reason,
+        "client_secret": setup.client_secret,
+        "created": seconds(setup.created_at),
+        "customer": setup.customer_id,
+        "description": setup.description,
+        "last_setup_error": setup.last_error,
+        "latest_attempt": None,
+        "livemode": False,
+        "mandate": None,
+        "metadata": setup.metadata,
+        "next_action": {"type": "use_stripe_sdk"} if setup.status == "requires_action" else None,
+        "payment_method": setup.method_id,
+        "payment_method_types": ["card"],
+        "status": setup.status,
+        "usage": setup.usage,
+    }
+
+
 def show_charge(charge: Charge) -> Json:
     """A charge. No fee is taken from play money, so there is no balance transaction yet."""
     is_paid = charge.status == "succeeded"
@@ -198,6 +226,7 @@ def show_charge(charge: Charge) -> Json:
 def _outcome(charge: Charge) -> Json:
     failed = charge.status == "failed"
     return {
+        "advice_code": charge.advice_code,
         "network_status": "declined_by_network" if failed else "approved_by_network",
         "reason": (charge.decline_code or charge.failure_code) if failed else None,
         "risk_level": "normal",
@@ -211,8 +240,8 @@ def show_session(session: Session) -> Json:
     return {
         "id": session.id,
         "object": "checkout.session",
-        "amount_subtotal": session.amount_cents,
-        "amount_total": session.amount_cents,
+        "amount_subtotal": None if session.mode == "setup" else session.amount_cents,
+        "amount_total": None if session.mode == "setup" else session.amount_cents,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "cancel_url": session.cancel_url,
         "client_reference_id": session.client_reference_id,
@@ -230,13 +259,13 @@ def show_session(session: Session) -> Json:
         "livemode": False,
         "locale": None,
         "metadata": session.metadata,
-        "mode": "payment",
+        "mode": session.mode,
         "payment_intent": session.intent_id,
         "payment_link": None,
         "payment_method_collection": "if_required",
         "payment_method_types": session.method_types,
         "payment_status": session.payment_status,
-        "setup_intent": None,
+        "setup_intent": session.setup_id,
         "shipping_options": [],
         "status": session.status,
         "subscription": None,

@@ -19,6 +19,8 @@ IntentStatus = Literal[
     "requires_payment_method", "requires_confirmation", "requires_action", "processing", "succeeded", "canceled"
 ]
 
+SetupStatus = Literal["requires_payment_method", "requires_confirmation", "requires_action", "succeeded", "canceled"]
+
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -66,6 +68,9 @@ class Method(Row):
     fingerprint: str
     is_set_up: bool
     email: str | None
+    metadata: Metadata
+    is_spent: bool = False
+    """It was taken off its customer and can never be used again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,24 @@ class Intent(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setup(Row):
+    """One try to save a card without paying, from its beginning to its end."""
+
+    TABLE: ClassVar[str] = "cards_setups"
+
+    client_secret: str
+    status: SetupStatus
+    customer_id: str | None
+    method_id: str | None
+    usage: str
+    description: str | None
+    last_error: Json | None
+    canceled_at: datetime | None
+    cancellation_reason: str | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charge(Row):
     """One try to move the money of a payment."""
 
@@ -106,6 +129,7 @@ class Charge(Row):
     failure_code: str | None
     failure_message: str | None
     decline_code: str | None
+    advice_code: str | None
     email: str | None
     description: str | None
     receipt_url: str
@@ -114,13 +138,16 @@ class Charge(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(Row):
-    """One visit to the hosted page."""
+    """One visit to the hosted page, to pay or to save a card."""
 
     TABLE: ClassVar[str] = "cards_sessions"
 
+    mode: Literal["payment", "setup"] = "payment"
+    setup_id: str | None = None
+
     expires_at: datetime
     status: Literal["open", "complete", "expired"]
-    payment_status: Literal["unpaid", "paid"]
+    payment_status: Literal["unpaid", "paid", "no_payment_required"]
     amount_cents: int
     line_items: list[Json]
     method_types: list[str]

@@ -11,7 +11,7 @@ from pouch.embedded.cards.form import Form
 from pouch.embedded.cards.idempotency import Answer
 from pouch.embedded.cards.place import Desk
 from pouch.embedded.cards.shapes import show, show_line_items
-from pouch.embedded.cards.types import Charge, Customer, Event, Intent, Json, Method, Row, Session
+from pouch.embedded.cards.types import Charge, Customer, Event, Intent, Json, Method, Row, Session, Setup
 
 EXPAND_DEPTH_MAX = 4
 
@@ -19,6 +19,7 @@ KINDS: dict[str, type[Row]] = {
     "cus": Customer,
     "pm": Method,
     "pi": Intent,
+    "seti": Setup,
     "ch": Charge,
     "cs": Session,
     "evt": Event,

@@ -3,6 +3,7 @@
 from pouch.embedded.cards import charging, store
 from pouch.embedded.cards.endpoints.amounts import read_amount
 from pouch.embedded.cards.endpoints.call import Call, find_named
+from pouch.embedded.cards.endpoints.methods import named
 from pouch.embedded.cards.errors import Refusal, not_there
 from pouch.embedded.cards.idempotency import Answer
 from pouch.embedded.cards.shapes import show_intent
@@ -14,7 +15,7 @@ async def create(call: Call) -> Answer:
     form = call.form
     form.skip("payment_method_types", "automatic_payment_methods", "return_url")
     customer_id = await find_named(call, Customer, "customer")
-    method_id = await find_named(call, Method, "payment_method")
+    method_id = await named(call)
     confirms, off_session = form.flag("confirm"), form.flag("off_session")
     if off_session and not confirms:
         raise Refusal("`off_session` can only be used with `confirm`.", param="off_session")
@@ -37,7 +38,7 @@ async def confirm(call: Call) -> Answer:
     intent = await _lock(call)
     if intent.status not in {"requires_payment_method", "requires_confirmation", "requires_action"}:
         raise _unexpected(intent, "confirm")
-    if (method_id := await find_named(call, Method, "payment_method")) is not None:
+    if (method_id := await named(call)) is not None:
         intent = await store.change(call.db, intent, method_id=method_id)
     return await _confirm(call, intent, off_session=call.form.flag("off_session"))
 
@@ -58,7 +59,9 @@ async def _confirm(call: Call, intent: Intent, *, off_session: bool) -> Answer:
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             code="payment_intent_unexpected_state",
         )
-    if method.customer_id is None or method.customer_id != intent.customer_id:
+    # One that a name such as pm_card_visa has just made is nobody's yet, and may be used once.
+    is_new = method.customer_id is None and method.created_at == call.desk.now
+    if not is_new and (method.customer_id is None or method.customer_id != intent.customer_id):
         raise Refusal(f"The customer does not have a payment method with the ID {method.id}.", param="payment_method")
     intent = await charging.attempt(call.desk, intent, method, off_session=off_session)
     if intent.last_error is None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from pouch.embedded.cards import store
+from pouch.embedded.cards import setups, store
 from pouch.embedded.cards.endpoints.amounts import check_amount, read_currency
 from pouch.embedded.cards.endpoints.call import Call, find_named
 from pouch.embedded.cards.errors import Refusal, not_there
@@ -25,16 +25,18 @@ _LOOKS_ONLY = (
 
 
 async def create(call: Call) -> Answer:
-    """POST /v1/checkout/sessions, in payment mode on the hosted page."""
+    """POST /v1/checkout/sessions, on the hosted page: to pay, or to save a card."""
     form = call.form
     form.skip(*_LOOKS_ONLY)
-    _only(form, "mode", "payment")
+    mode = form.one_of("mode", "payment", "setup") or "payment"
     _only(form, "ui_mode", "hosted_page")
     _only(form.group("automatic_tax"), "enabled", "false")
     customer_id = await find_named(call, Customer, "customer")
     email = form.text("customer_email", length_max=512)
     if customer_id is not None and email is not None:
         raise Refusal("You may only specify one of these parameters: customer, customer_email.", param="customer")
+    if mode == "setup":
+        return await _create_setup(call, customer_id, email)
     items = [_read_item(item) for item in form.items("line_items")]
     amount = sum(cents for cents, _ in items)
     intent_data = form.group("payment_intent_data")
@@ -58,6 +60,48 @@ async def create(call: Call) -> Answer:
         intent_description=intent_data.text("description", length_max=1000),
         receipt_email=intent_data.text("receipt_email", length_max=512),
         setup_future_usage=keeps_card,
+        url=f"{call.desk.place.pages_url}/pay/{session_id}",
+        success_url=_url(form, "success_url", form.needed("success_url")),
+        cancel_url=_url(form, "cancel_url", cancel) if (cancel := form.text("cancel_url")) else None,
+        metadata=form.metadata(),
+    )
+    return await call.reply(await store.add(call.db, session))
+
+
+async def _create_setup(call: Call, customer_id: str | None, email: str | None) -> Answer:
+    form, session_id = call.form, new_id("cs_test", 58)
+    if form.text("currency") is None and not form.texts("payment_method_types"):
+        raise Refusal(
+            "`currency` is needed in setup mode, unless the payment method types are named.", param="currency"
+        )
+    form.skip("payment_method_types")
+    setup_data = form.group("setup_intent_data")
+    wish = setups.Wish(
+        customer_id=customer_id,
+        description=setup_data.text("description", length_max=1000),
+        metadata=setup_data.metadata(),
+    )
+    setup = await setups.open_setup(call.desk, wish)
+    session = Session(
+        id=session_id,
+        created_at=call.desk.now,
+        mode="setup",
+        setup_id=setup.id,
+        expires_at=_expires_at(call),
+        status="open",
+        payment_status="no_payment_required",
+        amount_cents=0,
+        line_items=[],
+        method_types=["card"],
+        customer_id=customer_id,
+        makes_customer=False,
+        email=email or await _email_of(call, customer_id),
+        client_reference_id=form.text("client_reference_id", length_max=200),
+        intent_id=None,
+        intent_metadata={},
+        intent_description=None,
+        receipt_email=None,
+        setup_future_usage=None,
         url=f"{call.desk.place.pages_url}/pay/{session_id}",
         success_url=_url(form, "success_url", form.needed("success_url")),
         cancel_url=_url(form, "cancel_url", cancel) if (cancel := form.text("cancel_url")) else None,

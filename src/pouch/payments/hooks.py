@@ -1,0 +1,40 @@
+"""What the room above wants to hear of payments: it decides when a saved card is charged, and learns what came of it.
+
+Everything here happens in the transaction of what it speaks of.
+"""
+
+from typing import Protocol
+from uuid import UUID
+
+from pouch.base.database import Connection
+from pouch.payments.types import Decline, Purchase
+
+
+class Automatic(Protocol):
+    """Called in the transaction in which it happens, with the purchase locked, before the ledger is."""
+
+    async def paid(self, db: Connection, purchase: Purchase) -> bool:
+        """The purchase is about to be credited. True when it was a top-up or its recovery."""
+        ...
+
+    async def declined(self, db: Connection, purchase: Purchase, decline: Decline) -> None:
+        """The purchase has ended without money: the bank, or the processor, said no for good."""
+        ...
+
+    async def cards_changed(self, db: Connection, organization_id: UUID) -> None:
+        """A card was saved, removed or made the default."""
+        ...
+
+
+class Nobody:
+    """There is no room above."""
+
+    async def paid(self, _db: Connection, _purchase: Purchase) -> bool:
+        """Nothing."""
+        return False
+
+    async def declined(self, _db: Connection, _purchase: Purchase, _decline: Decline) -> None:
+        """Nothing."""
+
+    async def cards_changed(self, _db: Connection, _organization_id: UUID) -> None:
+        """Nothing."""
