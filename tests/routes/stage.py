@@ -4,16 +4,22 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
 import httpx
 
+from agents.house import model_of
+from pouch.agents import artifacts
+from pouch.agents.start import Asked, Starter, start_run
+from pouch.agents.types import Run
+from pouch.agents.wishes import stop
+from pouch.agents.workers import show
 from pouch.app.root import Root
 from pouch.app.serving import running
 from pouch.base.database import Database
-from pouch.base.ids import new_id, show_id
+from pouch.base.ids import derived_id, new_id, show_id
 from pouch.base.money import Money
 from pouch.catalog.apply import apply
 from pouch.embedded.ends import Ends
@@ -81,9 +87,11 @@ class Stage:
         """A new person."""
         email, session_id = f"person-{next(_numbers)}@harbor.example", SessionId(new_id())
         async with self.database.transaction() as db:
+            # Somebody who could run agents, seen a moment ago.
+            await show(db, derived_id("worker"), "test", {}, 4)
             person = await add_person(db, email, self.password_hash, verified=verified, operator=operator)
             await grant(db, person.organization_id, Money.parse("7"), key=f"first {email}", note=f"Gift to {email}")
-            key, secret = await add_key(db, person, f"Key of {email}")
+            key, secret = await add_key(db, person, f"Key of {email}", scopes=("inference", "agents"))
             cookie = await start_session(db, person.id, session_id=session_id)
             client = new_secret()
             whose = person.id, person.organization_id
@@ -159,6 +167,32 @@ class Stage:
                 (call_id, owner.person.organization_id, owner.person.id, owner.key_id),
             )
         return show_id("gen", call_id)
+
+    async def run(self, owner: Somebody) -> str:
+        """A run of theirs that waits in line; the same one each time. It left a patch before."""
+        return (await self._run(owner, "waits")).shown_id
+
+    async def past_run(self, owner: Somebody) -> str:
+        """A run of theirs that is over."""
+        run = await self._run(owner, "past")
+        async with self.database.transaction() as db:
+            await stop(db, run.organization_id, run.id)
+        return run.shown_id
+
+    async def artifact(self, owner: Somebody) -> str:
+        """The patch of the run that waits."""
+        run = await self._run(owner, "waits")
+        async with self.database.transaction() as db:
+            return (await artifacts.list_artifacts(db, run.id))[0].shown_id
+
+    async def _run(self, owner: Somebody, key: str) -> Run:
+        asked = Asked("coder", "Mend it", "https://git.example.com/a.git", "", Money.parse("1"), 600)
+        starter = Starter(owner.person.organization_id, owner.person.id, "api", key)
+        async with self.database.transaction() as db:
+            run, is_new = await start_run(db, starter, asked, replace(model_of(None), id="pouch/paid"))
+            if is_new:
+                await artifacts.keep(db, run.id, 1, "patch", "run.patch", b"diff --git a/a b/a\n")
+        return run
 
     async def key(self, owner: Somebody) -> str:
         """Their key."""
@@ -304,6 +338,9 @@ THINGS: dict[str, Thing] = {
     "charge_id": _charge,
     "mail_id": Stage.mail,
     "model_id": _named("pouch/free"),
+    "run": Stage.run,
+    "artifact": Stage.artifact,
+    "kind": _named("coder"),
     "id": _named("anything"),
     "rest": _named("anything"),
 }
@@ -316,6 +353,9 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/billing/ledger/{id}": {"id": Stage.line},
     "/api/v1/billing/purchases/{id}": {"id": Stage.purchase},
     "/usage/{id}": {"id": Stage.call},
+    "/agents/{run}/events": {"run": Stage.past_run},
+    "/agents/{run}/retry": {"run": Stage.past_run},
+    "/api/v1/agent-runs/{run}/retry": {"run": Stage.past_run},
     "/first/{token}": {"token": _named("anything")},
     "/verify/{token}": {"token": _mailed("verify")},
     "/reset/{token}": {"token": _mailed("reset")},

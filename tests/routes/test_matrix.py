@@ -32,6 +32,10 @@ UNKNOWN = {
     "/extension/sign-in/{ticket}": "tick",
     "/v1/client/sessions/{session}/tokens": "dev",
     "/v1/client/sessions/{session}/remove": "dev",
+    "/agents/{run}": "run",
+    "/agents/{run}/stop": "run",
+    "/api/v1/agent-runs/{run}": "run",
+    "/api/v1/agent-runs/{run}/stop": "run",
     "/embedded/mailbox/{mail_id}": "mail",
     "/embedded/mailbox/{mail_id}/html": "mail",
 }
@@ -66,12 +70,20 @@ FORMS: dict[str, Form] = {
     "/v1/client/sign_ins": lambda *_: {"strategy": "ticket", "ticket": "anything"},
     "/v1/client/sessions/{session}/tokens": lambda *_: {"_is_native": "1", "organization_id": ""},
     "/v1/client/sessions/{session}/remove": lambda *_: {"_is_native": "1"},
+    "/agents": lambda *_: {"task": "Mend it", "repository": "https://git.example.com/a.git", "attempt": new_id().hex},
+    "/agents/{run}/messages": lambda *_: {"message": "Use tabs"},
+    "/agents/{run}/cap": lambda *_: {"cap_usd": "2"},
+    "/agents/set-up/day-cap": lambda *_: {"day_cap_usd": ""},
+    "/agents/set-up/kinds/{kind}": lambda *_: {"prompt": "Use tabs"},
     "/embedded/cards/pay/{session_id}": lambda *_: {"number": "4242424242424242", "expiration": "12/34", "cvc": "123"},
     "/embedded/cards/pay/{session_id}/authentication": lambda *_: {"outcome": "complete"},
 }
 """What must be typed for a form to be taken. The others have only a button."""
 BODIES: dict[str, dict[str, object]] = {
     "/api/v1/billing/purchases": {"amount_usd": "10"},
+    "/api/v1/agent-runs": {"task": "Mend it", "repository": "https://git.example.com/a.git"},
+    "/api/v1/agent-runs/{run}/messages": {"text": "Use tabs"},
+    "/api/v1/agent-runs/{run}/cap": {"cap_usd": "2"},
 }
 """What programs post there, each time as a new intention."""
 

@@ -7,6 +7,12 @@ from uuid import UUID
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pouch.agents.api import AgentApi
+from pouch.agents.asking import Asking, agent_model
+from pouch.agents.pages import AgentPages
+from pouch.agents.run_pages import RunPages
+from pouch.agents.setup_pages import SetupPages
+from pouch.agents.streaming import RunStreams
 from pouch.app.exports import EXPORTERS, payment_obstacle
 from pouch.app.far_ends import embedded_routes
 from pouch.app.health import Health
@@ -52,6 +58,7 @@ TEMPLATES = [
     ("pouch.usage", "templates"),
     ("pouch.roo", "templates"),
     ("pouch.site", "templates"),
+    ("pouch.agents", "templates"),
     ("pouch.embedded.mailbox", "templates"),
 ]
 
@@ -109,6 +116,10 @@ async def pages(
     process.loops.append(streams.run())
     process.before_stop.append(streams.stop)
     home = HomePages(web, example_model=free_model)
+    run_streams = RunStreams(database)
+    process.loops.append(run_streams.run())
+    process.before_stop.append(run_streams.stop)
+    asking = Asking(find=catalog.find, first=lambda: agent_model(catalog.models))
     routes: list[BaseRoute] = [
         *Health(database).routes(),
         *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open).routes(),
@@ -118,6 +129,10 @@ async def pages(
         *AccountApi(database, keys).routes(),
         *RooRoom(web, database, catalog, tokens=programs.tokens, ring=programs.ring, throttles=throttles).routes(),
         *PurchaseApi(database, Callers(web, database, keys), Once(database), checkout, sync).routes(),
+        *AgentPages(web, database, asking, models=lambda: catalog.models).routes(),
+        *SetupPages(web, database, models=lambda: catalog.models).routes(),
+        *RunPages(web, database, asking, run_streams).routes(),
+        *AgentApi(database, keys, asking, run_streams).routes(),
         *streams.routes(),
         *ProviderRoutes(catalog).routes(),
     ]

@@ -70,7 +70,7 @@ async def _work(settings: Settings) -> None:
 
 def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:
     templates = Templates(
-        [("pouch.payments", "templates"), ("pouch.identity", "templates")],
+        [("pouch.payments", "templates"), ("pouch.identity", "templates"), ("pouch.agents", "templates")],
         site_name=settings.file.site.name,
         site_url=settings.url,
         support_email=settings.file.site.support_email,

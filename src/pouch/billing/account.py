@@ -83,4 +83,6 @@ def row_of(charge: Charge, keys: Mapping[UUID, str]) -> LedgerRow:
         return LedgerRow(line, call.model_id, why, f"/usage/{show_id('gen', call.id)}")
     if line.kind == "purchase" and line.cause is not None:
         return LedgerRow(line, LINE_KINDS[line.kind], line.note, f"/billing/purchases/{show_id('pur', line.cause)}")
+    if line.kind == "agents" and line.cause is not None:
+        return LedgerRow(line, LINE_KINDS[line.kind], line.note, f"/agents/{show_id('run', line.cause)}?tab=cost")
     return LedgerRow(line, LINE_KINDS[line.kind], line.note, f"/billing/ledger/{show_id('line', line.id)}")

@@ -2,6 +2,7 @@
 
 from pouch.base.database import Connection
 from pouch.catalog import store
+from pouch.catalog.agent_price import set_agent_price
 from pouch.catalog.plan import Plan, TestModels, plan, wish_for_test_models
 from pouch.settings import File, Settings
 
@@ -39,6 +40,10 @@ async def apply(
             await store.retire_model(db, model_id)
         for upstream_id in steps.retired_upstreams:
             await store.retire_upstream(db, upstream_id)
-        if steps.changes:
-            await store.add_version(db, steps.changes)
+        changes = [*steps.changes]
+        per_hour = file.agents.price_usd_per_hour
+        if await set_agent_price(db, per_hour):
+            changes.append(f"Running time of agents: {per_hour} an hour.")
+        if changes:
+            await store.add_version(db, changes)
     return steps

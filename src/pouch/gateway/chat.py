@@ -129,6 +129,8 @@ class ChatCompletions:
         model = self._catalog.find(name)
         if model is None:
             raise UnknownModel(f"There is no model {name[:100]!r} here; GET /v1/models lists them.", param="model")
+        if caller.model_ids is not None and model.id not in caller.model_ids:
+            raise NotInScope(f"This API key may only call {', '.join(sorted(caller.model_ids))}.")
         request = chat_request(body, model)
         lease_id, now = self._lease_id(), self._clock()
         return Settlement(self._ledger, caller, request, lease_id, self._clock, now, origin_of(said))

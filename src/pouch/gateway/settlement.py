@@ -81,7 +81,7 @@ class Settlement:
         if self.is_free:
             return None
         caller = self.caller
-        subjects = (caller.key_id, caller.person_id, caller.organization_id)
+        subjects = (*caller.counts_for, caller.key_id, caller.person_id, caller.organization_id)
         # A price of zero for this call still needs a row to hang the charge on.
         hold = Hold(self.id, caller.organization_id, max(1, self.request.worst_case_nanos), subjects, self.lease_id)
         answer = await self.ledger.hold(hold)

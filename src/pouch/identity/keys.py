@@ -79,13 +79,16 @@ async def find_caller(db: Connection, secret: str) -> Caller | None:
         return None
     rows = await db.execute(
         """
-        SELECT id, organization_id, person_id, scopes FROM identity_keys
+        SELECT id, organization_id, person_id, scopes, counts_for, model_ids FROM identity_keys
          WHERE secret_hash = %s AND revoked_at IS NULL
         """,
         (hash_secret(secret),),
     )
     row = await rows.fetchone()
-    return Caller(row[0], row[1], row[2], frozenset(row[3])) if row else None
+    if row is None:
+        return None
+    model_ids = None if row[5] is None else frozenset(row[5])
+    return Caller(row[0], row[1], row[2], frozenset(row[3]), tuple(row[4]), model_ids)
 
 
 async def revoke_key(db: Connection, organization_id: OrganizationId, key_id: KeyId) -> None:
@@ -107,8 +110,8 @@ async def find_key(db: Connection, organization_id: OrganizationId, key_id: KeyI
 
 
 async def list_keys(db: Connection, organization_id: OrganizationId) -> list[Key]:
-    """The live keys of an organization, the newest first."""
-    return await _select(db, "organization_id = %s AND revoked_at IS NULL", (organization_id,))
+    """The live keys that people of an organization made, the newest first. Those of agents' runs are not theirs."""
+    return await _select(db, "organization_id = %s AND revoked_at IS NULL AND counts_for = '{}'", (organization_id,))
 
 
 async def key_names(db: Connection, organization_id: UUID) -> dict[UUID, str]:
@@ -167,7 +170,8 @@ async def _select(db: Connection, where: str, values: tuple[object, ...]) -> lis
 
 async def _check_room(db: Connection, organization_id: OrganizationId) -> None:
     rows = await db.execute(
-        "SELECT count(*) FROM identity_keys WHERE organization_id = %s AND revoked_at IS NULL", (organization_id,)
+        "SELECT count(*) FROM identity_keys WHERE organization_id = %s AND revoked_at IS NULL AND counts_for = '{}'",
+        (organization_id,),
     )
     row = await rows.fetchone()
     if row and row[0] >= KEYS_MAX:

@@ -66,6 +66,10 @@ class Caller:
     organization_id: OrganizationId
     person_id: PersonId
     scopes: frozenset[str]
+    counts_for: tuple[UUID, ...] = ()
+    """Further subjects of the ledger whose limits and blocks hold for its calls: an agent's run."""
+    model_ids: frozenset[str] | None = None
+    """The only models it may call; None: any."""
 
 
 @dataclass(frozen=True, slots=True)

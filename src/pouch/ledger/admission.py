@@ -273,7 +273,17 @@ def _capture(books: Books, capture: Capture) -> Answer:
     revenue = SYSTEM_ACCOUNT_IDS[capture.revenue]
     if charged:
         books.new_transfers.append(
-            TransferRow(hold.id, customer.id, revenue, charged, capture.kind, customer.id, customer.balance, None, "")
+            TransferRow(
+                hold.id,
+                customer.id,
+                revenue,
+                charged,
+                capture.kind,
+                customer.id,
+                customer.balance,
+                capture.cause,
+                capture.note,
+            )
         )
     if row.overrun:
         overrun_id = derived_id(f"overrun:{hold.id}")

@@ -74,6 +74,9 @@ class Capture:
     cost_nanos: int
     revenue: SystemAccount = "revenue:inference"
     kind: TransferKind = "inference"
+    cause: UUID | None = None
+    """What the charge is for, when it is not the hold's id itself: a run."""
+    note: str = ""
     record: object = field(default=None, compare=False)
     """A row of another room, written in the same commit by the writer's `write_records`."""
 

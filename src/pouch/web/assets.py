@@ -37,6 +37,7 @@ class Assets:
             "js/search.js": _script(folder / "js" / "search.js"),
             "js/copy.js": _script(folder / "js" / "copy.js"),
             "js/way-back.js": _script(folder / "js" / "way-back.js"),
+            "js/run.js": _script(folder / "js" / "run.js"),
             "mark.svg": _asset((folder / "mark.svg").read_text(encoding="utf-8"), "image/svg+xml"),
         }
 

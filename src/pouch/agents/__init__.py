@@ -1,0 +1,1 @@
+"""Cloud Agents: runs, sandboxes and engines."""

@@ -1,0 +1,129 @@
+"""Taking a run: from the queue when the organization has a place, or from a worker that is gone."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from pouch.agents.events import New
+from pouch.agents.moves import move
+from pouch.agents.store import TABLE, clock, lock_run, read_run
+from pouch.agents.types import Run, agents_subject
+from pouch.base.database import Connection
+from pouch.identity.run_keys import add_run_key
+from pouch.jobs.claims import Claim, claim
+
+LEASE_S = 30
+"""A worker that did not show itself for so long has lost its runs."""
+BEAT_EVERY_S = 5
+RUNNING_MAX = 2
+"""Runs of an organization that are at work at once, where it has no number of its own."""
+QUEUE_LOOK_S = 10
+STARTS_MAX = 3
+"""How often a run is started anew when its worker was lost before the agent ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A run that is this worker's. `secret` opens the gateway for this attempt and is nowhere else.
+
+    `after`: begin: from the start. resume: from what was saved. lost: its worker is gone; save what is left and end it.
+    """
+
+    run: Run
+    claim: Claim
+    secret: str
+    after: Literal["begin", "resume", "lost"]
+
+
+async def take(db: Connection, run_id: UUID, worker: str, *, running_max: int = RUNNING_MAX) -> Taken | None:
+    """Take a due run. None when it is not due, somebody else's, over, or its organization has no place free."""
+    await db.execute(
+        """
+        SELECT 1 FROM agent_organizations
+         WHERE organization_id = (SELECT organization_id FROM agent_runs WHERE id = %s) FOR NO KEY UPDATE
+        """,
+        (run_id,),
+    )
+    held = await claim(db, TABLE, run_id, LEASE_S)
+    if held is None:
+        return None
+    found = await lock_run(db, run_id)
+    assert found is not None
+    run, at = found
+    if run.state not in {"queued", "starting", "setup"}:
+        # Its worker is gone: what it ran until it was last seen is charged, and nothing after.
+        run = await move(
+            db, run, "stopping", at=at, reason="worker_lost", is_lost=True, keeps_worker=True, say=[_LOST_RUNNING]
+        )
+        return Taken(run, held, "", "lost")
+    if run.state != "queued":
+        if held.attempts > STARTS_MAX:
+            await move(db, run, "failed", at=at, reason="worker_lost", say=[_LOST_STARTING])
+            return None
+        run = await move(db, run, "queued", at=at, say=[_LOST_STARTING])
+    if not await _has_place(db, run, running_max):
+        await db.execute(
+            """
+            UPDATE agent_runs SET lease_until = NULL, attempts = attempts - 1,
+                                  due_at = clock_timestamp() + make_interval(secs => %s)
+             WHERE id = %s
+            """,
+            (QUEUE_LOOK_S, run_id),
+        )
+        return None
+    await db.execute(
+        """
+        UPDATE agent_runs SET due_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => %s)
+         WHERE id = %s
+        """,
+        (LEASE_S, run_id),
+    )
+    key_id, secret = await add_run_key(
+        db,
+        run.organization_id,
+        person_id=run.person_id,
+        name=f"Run {run.number}",
+        counts_for=(run.id, agents_subject(run.organization_id)),
+        model_ids=(run.model_id,),
+    )
+    await db.execute(
+        "INSERT INTO agent_run_attempts (run_id, epoch, worker, key_id) VALUES (%s, %s, %s, %s)",
+        (run.id, held.epoch, worker, key_id),
+    )
+    is_first = run.ran_us == 0
+    await move(db, run, "starting", at=await clock(db), keeps_worker=True)
+    taken = await read_run(db, run_id)
+    assert taken is not None
+    return Taken(taken, held, secret, "begin" if is_first else "resume")
+
+
+async def _has_place(db: Connection, run: Run, running_max: int) -> bool:
+    # Those who came before and wait count, so that nobody is overtaken.
+    rows = await db.execute(
+        """
+        SELECT count(*) FILTER (WHERE state IN ('starting', 'setup', 'running', 'stopping')
+                                   OR (state = 'queued' AND number < %(number)s)),
+               (SELECT running_max FROM agent_organizations WHERE organization_id = %(organization)s)
+          FROM agent_runs
+         WHERE organization_id = %(organization)s AND id <> %(id)s AND ended_at IS NULL
+        """,
+        {"organization": run.organization_id, "id": run.id, "number": run.number},
+    )
+    row = await rows.fetchone()
+    assert row is not None
+    before, own_max = row
+    most: int = running_max if own_max is None else own_max
+    return bool(before < most)
+
+
+_LOST_RUNNING: New = (
+    "notice",
+    {
+        "code": "worker_lost",
+        "text": "The machine that ran this was lost. Nothing after its last sign of life is billed.",
+    },
+)
+_LOST_STARTING: New = (
+    "notice",
+    {"code": "worker_lost", "text": "The machine that prepared this was lost. Nothing is billed."},
+)

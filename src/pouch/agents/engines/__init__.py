@@ -1,0 +1,1 @@
+"""What runs in a sandbox: a loop around a model."""

@@ -1,0 +1,117 @@
+"""The agents lane of a worker: takes runs, works on them, and lets them go when the process is to end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from pouch.agents import workers
+from pouch.agents.attempt import Attempt
+from pouch.agents.claiming import RUNNING_MAX, Taken, take
+from pouch.agents.journal import Journal
+from pouch.agents.lost import save_lost
+from pouch.agents.moves import JOB
+from pouch.agents.redaction import Redaction
+from pouch.agents.store import TABLE
+from pouch.agents.types import Run
+from pouch.agents.workshop import Place, Workshop
+from pouch.base.database import Connection, Database
+from pouch.base.ids import new_id
+from pouch.jobs import claims
+from pouch.jobs.registry import Jobs
+from pouch.jobs.serving import LANES
+
+SHOW_EVERY_S = 10
+
+PlaceOf = Callable[[Connection, Run], Awaitable[Place]]
+
+log = structlog.get_logger(__name__)
+
+
+async def _nowhere_special(_db: Connection, _run: Run) -> Place:
+    return Place()
+
+
+class AgentJobs:
+    """Register it with a process's jobs, run `show` beside them, and call `drain` when the process is to end."""
+
+    def __init__(
+        self,
+        database: Database,
+        workshop: Workshop,
+        *,
+        gateway_url: str,
+        running_max: int = RUNNING_MAX,
+        place_of: PlaceOf = _nowhere_special,
+    ) -> None:
+        self.worker_id = new_id()
+        self._database = database
+        self._workshop = workshop
+        self._gateway_url = gateway_url
+        self._running_max = running_max
+        self._place_of = place_of
+        self._attempts: dict[UUID, Attempt] = {}
+        self._drains = False
+
+    def register(self, jobs: Jobs) -> None:
+        """Take runs in this process."""
+        jobs.register(JOB, self.work_on, _due, lane="agents")
+
+    async def work_on(self, run_id: UUID) -> None:
+        """Take a run if it is due, and stay with it until it is over, rests, or somebody else has it."""
+        if self._drains:
+            return
+        async with self._database.transaction() as db:
+            taken = await take(db, run_id, str(self.worker_id), running_max=self._running_max)
+            place = await self._place_of(db, taken.run) if taken is not None else Place()
+        if taken is None:
+            return
+        journal = Journal(self._database, taken.claim, _redaction(taken, place))
+        if taken.after == "lost":
+            await save_lost(self._database, self._workshop, taken, journal)
+            return
+        attempt = Attempt(self._database, self._workshop, taken, place, journal)
+        self._attempts[run_id] = attempt
+        try:
+            await attempt.work(self._gateway_url)
+        except asyncio.CancelledError:
+            # The lane ends before the run was let go: whoever takes it next saves what is left.
+            log.warning("agent_cut_off", run=taken.run.shown_id)
+            raise
+        finally:
+            del self._attempts[run_id]
+
+    def drain(self) -> None:
+        """Take no more runs, and let those under way save their work and go back into the queue."""
+        self._drains = True
+        for attempt in self._attempts.values():
+            attempt.pulse.drains = True
+            attempt.pulse.tell()
+
+    async def show(self, stop: asyncio.Event) -> None:
+        """Show this process to the pages and the operator, until it is to end."""
+        facts = await self._workshop.facts()
+        while not stop.is_set():
+            try:
+                async with self._database.transaction() as db:
+                    await workers.show(db, self.worker_id, self._workshop.name, facts, LANES["agents"].width)
+            except (psycopg.Error, PoolTimeout, OSError) as error:
+                log.warning("agent_worker_unseen", error=type(error).__name__)
+            try:
+                await asyncio.wait_for(stop.wait(), SHOW_EVERY_S)
+            except TimeoutError:
+                continue
+        self.drain()
+        async with self._database.transaction() as db:
+            await workers.leave(db, self.worker_id)
+
+
+async def _due(db: Connection) -> list[UUID]:
+    return await claims.due(db, TABLE)
+
+
+def _redaction(taken: Taken, place: Place) -> Redaction:
+    return Redaction([taken.secret, *place.setup_secrets.values(), *place.run_secrets.values()])

@@ -1,0 +1,49 @@
+"""A run whose worker is gone: what is left of its workspace is saved where it lies, and the run ends."""
+
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from pouch.agents import steps
+from pouch.agents.attempt import Outcome
+from pouch.agents.claiming import Taken
+from pouch.agents.journal import Journal
+from pouch.agents.sandboxes.errors import SaveFailed
+from pouch.agents.sandboxes.types import Cloned, GatewayAccess, Notice, RunSpec
+from pouch.agents.workshop import Workshop
+from pouch.agents.workspace_files import kept_of, result_of
+from pouch.base.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+async def save_lost(database: Database, workshop: Workshop, taken: Taken, journal: Journal) -> None:
+    """Save and end a run that was charged until its worker was last seen. Raises Fenced when somebody else does."""
+    run, claim = taken.run, taken.claim
+    outcome = Outcome("canceled", "stopped") if run.wish == "stop" else Outcome("interrupted", "worker_lost")
+    result: dict[str, object] | None = None
+    # The place has the name of the attempt that was lost, which is the one before this claim.
+    spec = RunSpec(name=f"{run.id.hex[-20:]}-{claim.epoch - 1}", gateway=GatewayAccess("http://127.0.0.1", "", ()))
+    sandbox = await workshop.adopt(spec, _hear_nothing)
+    keeps_workspace = False
+    if sandbox is not None:
+        with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
+            try:
+                saved = await workshop.save(sandbox, Path(folder), "", run.work_branch)
+            except SaveFailed as error:
+                keeps_workspace = True
+                journal.note("notice", code=error.code, text=error.message)
+            else:
+                async with database.transaction() as db:
+                    await steps.keep_files(db, claim, kept_of(run, saved))
+                result = result_of(Cloned("", ""), saved)
+    await journal.flush()
+    async with database.transaction() as db:
+        await steps.end(db, claim, outcome.state, outcome.reason, result=result)
+    if sandbox is not None and not keeps_workspace:
+        await sandbox.destroy()
+
+
+def _hear_nothing(_notice: Notice) -> None:
+    return

@@ -1,0 +1,1 @@
+"""Where agents run, apart from everything else."""

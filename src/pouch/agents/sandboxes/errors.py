@@ -1,0 +1,43 @@
+"""What may go wrong around a sandbox. Nothing of it is charged.
+
+PouchError
+├── Unavailable
+│   ├── SandboxUnsafe    this machine cannot isolate, and was not told to go on without
+│   └── SandboxFailed    it could not be made or started
+├── InvalidInput
+│   └── SourceRefused    this repository may not be cloned
+└── CloneFailed          the repository's host or git said no
+"""
+
+from pouch.base.errors import InvalidInput, PouchError, Unavailable
+
+
+class SandboxUnsafe(Unavailable):
+    """This machine cannot keep an agent apart from itself, and was not told to go on without."""
+
+    code = "sandbox_unsafe"
+
+
+class SandboxFailed(Unavailable):
+    """A sandbox, or a program in it, could not be started."""
+
+    code = "sandbox_failed"
+
+
+class SourceRefused(InvalidInput):
+    """The address or the ref may not be cloned."""
+
+    code = "repository_refused"
+
+
+class CloneFailed(PouchError):
+    """The repository could not be fetched; the text is git's own, without secrets."""
+
+    code = "clone_failed"
+    status = 502
+
+
+class SaveFailed(Unavailable):
+    """The work could not be saved; the workspace is still there."""
+
+    code = "save_failed"

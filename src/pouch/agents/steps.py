@@ -1,0 +1,129 @@
+"""An attempt's steps in the database, each one transaction under the run's lock and the worker's claim."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from pouch.agents import meter
+from pouch.agents.artifacts import ArtifactKind, keep
+from pouch.agents.beats import own
+from pouch.agents.events import New
+from pouch.agents.letters import tell_end
+from pouch.agents.moves import JOB, move
+from pouch.agents.types import Run, RunState, subjects_of
+from pouch.base.database import Connection
+from pouch.jobs.claims import Claim
+from pouch.jobs.doorbell import ring
+from pouch.ledger.accounts import balance
+from pouch.ledger.admission import SOURCES
+from pouch.ledger.limits import limits_of
+from pouch.ledger.operations import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that a run leaves."""
+
+    kind: ArtifactKind
+    name: str
+    content: Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a person said and the agent has not heard yet."""
+
+    id: UUID
+    text: str
+
+
+async def enter(db: Connection, claim: Claim, state: RunState, say: Sequence[New] = ()) -> Run:
+    """Go on to a state that costs nothing and needs the worker. Raises Fenced."""
+    run, at = await own(db, claim)
+    return await move(db, run, state, at=at, keeps_worker=True, say=say)
+
+
+async def begin_to_run(db: Connection, claim: Claim) -> Run | Refused:
+    """Set the next stretch of time aside and begin to count, or say which budget does not allow it. Raises Fenced."""
+    run, at = await own(db, claim)
+    if run.state == "running":
+        return run
+    if run.price_per_hour and run.held_to_s <= run.ran_s:
+        answer = await meter.set_aside(db, run, at)
+        if isinstance(answer, Refused):
+            return answer
+        run = answer
+    run = await move(db, run, "running", at=at, keeps_worker=True)
+    await db.execute("UPDATE agent_runs SET attempts = 0 WHERE id = %s", (run.id,))
+    return run
+
+
+async def freeze(db: Connection, claim: Claim, reason: str) -> Run:
+    """The agent stands still: what ran is charged, nothing is held, the worker keeps it for a while. Raises Fenced."""
+    run, at = await own(db, claim)
+    return await move(db, run, "paused", at=at, reason=reason, keeps_worker=True)
+
+
+async def begin_to_stop(db: Connection, claim: Claim, reason: str) -> Run:
+    """The meter ends here and the key is dead; what follows, saving, costs nothing. Raises Fenced."""
+    run, at = await own(db, claim)
+    if run.state == "stopping":
+        return run
+    return await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True)
+
+
+async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept]) -> None:
+    """Keep what the run leaves, before its workspace goes. Raises Fenced and TooLarge."""
+    run, _ = await own(db, claim)
+    for each in files:
+        await keep(db, run.id, claim.epoch, each.kind, each.name, each.content)
+
+
+async def end(  # noqa: PLR0913 -- what becomes of it, by name
+    db: Connection,
+    claim: Claim,
+    state: RunState,
+    reason: str,
+    *,
+    result: Mapping[str, object] | None = None,
+    say: Sequence[New] = (),
+) -> Run:
+    """The run is over, or waits without a worker; its person is told. Raises Fenced."""
+    run, at = await own(db, claim)
+    run = await move(db, run, state, at=at, reason=reason, result=result, say=say)
+    if state == "queued":
+        await ring(db, JOB, run.id, lane="agents")
+    elif state not in {"paused", "waiting_user"}:
+        await tell_end(db, run)
+    return run
+
+
+async def tightest_budget(db: Connection, run: Run) -> str:
+    """Which budget the gateway meant when it refused a call of the run: the one with the least left."""
+    funds = await balance(db, run.organization_id)
+    if funds.debt:
+        return "debt"
+    left = {"credits": funds.available}
+    for subject, limits in (await limits_of(db, subjects_of(run))).items():
+        for limit in limits:
+            source = SOURCES["run" if subject == run.id else limit.kind]
+            left[source] = min(limit.cap - limit.spent - limit.held, left.get(source, limit.cap))
+    return min(left, key=lambda source: left[source])
+
+
+async def waiting_messages(db: Connection, run_id: UUID) -> list[Message]:
+    """What was said and not delivered, oldest first."""
+    rows = await db.execute(
+        "SELECT id, text FROM agent_run_messages WHERE run_id = %s AND delivered_at IS NULL ORDER BY created_at, id",
+        (run_id,),
+    )
+    return [Message(*row) for row in await rows.fetchall()]
+
+
+async def mark_delivered(db: Connection, messages: Sequence[Message]) -> None:
+    """The agent has heard them."""
+    await db.execute(
+        "UPDATE agent_run_messages SET delivered_at = clock_timestamp() WHERE id = ANY(%s) AND delivered_at IS NULL",
+        ([each.id for each in messages],),
+    )

@@ -1,0 +1,95 @@
+"""What an attempt asks of the machine it runs on, beside the sandbox itself: fetching code, setting up, saving work."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pouch.agents.engines.types import Engine, Event, Finish, Turn
+from pouch.agents.sandboxes.types import Cloned, Notify, Repository, RunSpec, Sandbox, Saved
+
+
+class SetupFailed(Exception):
+    """A set-up command ended with an error; its output is in the timeline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The environment of a run: what is run before the agent, and what programs see."""
+
+    commands: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    setup_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    run_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    hosts: tuple[str, ...] = ()
+    """What set-up may reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What earlier attempts left: files that a run goes on from."""
+
+    bundle: Path | None = None
+    session: Path | None = None
+    base_sha: str = ""
+    branch: str = ""
+
+
+OnEvent = Callable[[Event], None]
+
+
+class Driving(Protocol):
+    """An agent at work on one turn."""
+
+    async def wait(self) -> Finish:
+        """Wait until it has ended, however it ends."""
+        ...
+
+    async def say(self, text: str) -> bool:
+        """Deliver a message while it works. False when it takes none: it gets it as its next turn."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask it to end, and end it after the grace."""
+        ...
+
+
+class Workshop(Protocol):
+    """Everything that one machine offers to attempts."""
+
+    @property
+    def name(self) -> str:
+        """What makes its sandboxes."""
+        ...
+
+    async def facts(self) -> Mapping[str, object]:
+        """What this machine can do, for the operator's page. Raises SandboxUnsafe when nothing may run here."""
+        ...
+
+    async def prepare(self, spec: RunSpec, notify: Notify) -> Sandbox:
+        """Make an empty place. Raises SandboxUnsafe and SandboxFailed."""
+        ...
+
+    async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
+        """What a worker of this machine that is gone left of an attempt, with nothing running in it."""
+        ...
+
+    async def fetch(self, sandbox: Sandbox, repository: Repository, branch: str, before: Before) -> Cloned:
+        """Clone into the workspace and begin a branch, from the commits and the talk of `before` if there are any."""
+        ...
+
+    async def set_up(self, sandbox: Sandbox, commands: Sequence[str], on_event: OnEvent) -> None:
+        """Run the set-up commands. Raises SetupFailed."""
+        ...
+
+    def engine(self, name: str) -> Engine | None:
+        """The engine of that name, if this machine has it."""
+        ...
+
+    async def drive(self, sandbox: Sandbox, engine: Engine, turn: Turn, on_event: OnEvent) -> Driving:
+        """Let an agent work."""
+        ...
+
+    async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
+        """Write bundle, patch and talk into a folder. Raises SaveFailed; the workspace is still there then."""
+        ...
