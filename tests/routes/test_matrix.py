@@ -227,7 +227,7 @@ async def ask(
     client.cookies.clear()
     form = FORMS.get(case.path)
     asks_a_model = case.path.endswith(("/chat/completions", "/api/try"))
-    is_api = case.path.startswith("/api/v1/billing/") and case.method == "POST"
+    is_api = case.path.startswith(("/api/v1/billing/", "/api/v1/agent-runs")) and case.method == "POST"
     async with client.stream(
         case.method,
         address,
