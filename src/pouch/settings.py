@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pouch.base import languages
 from pouch.base.money import Dollars, Money
 from pouch.base.secret_keys import SecretKeys
 
@@ -95,6 +96,13 @@ def _mail_domain(value: str) -> str:
         raise ValueError(f"{value[:60]!r} is not a domain such as example.com") from error
 
 
+def _installed(value: str) -> str:
+    if value not in languages.installed():
+        there = ", ".join(sorted(languages.installed()))
+        raise ValueError(f"there is no catalogue of {value[:20]!r}; installed are {there}")
+    return value
+
+
 Price = Annotated[Money, BeforeValidator(_exact_price)]
 
 
@@ -108,6 +116,8 @@ class Site(_Section):
     name: str = "Pouch"
     support_email: str | None = None
     """Shown where a person may need help."""
+    language: Annotated[str, AfterValidator(_installed)] = "en"
+    """Spoken in mails, and on pages to whoever asks for no language that is installed."""
 
 
 class Accounts(_Section):

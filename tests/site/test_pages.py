@@ -212,7 +212,7 @@ async def test_what_the_browser_has_is_not_sent_again(open_site: OpenSite) -> No
             assert head.headers["etag"] == first.headers["etag"]
         page = await stranger.get("/pricing")
         assert "private" in page.headers["cache-control"]
-        assert page.headers["vary"] == "cookie"
+        assert page.headers["vary"] == "accept-language, cookie"
         # Somebody else at the same browser: the same address is another page.
         hers = await alice.get("/pricing", headers={"if-none-match": page.headers["etag"]})
         assert hers.status_code == 200

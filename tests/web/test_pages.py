@@ -1,10 +1,13 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 import structlog
+from psycopg_pool import PoolTimeout
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -38,6 +41,8 @@ FAILURES = {
     "often": TooManyRequests("Wait a little.", retry_after_s=7),
     "away": Unavailable("The database is away.", retry_after_s=3),
     "broken": RuntimeError("secret detail"),
+    "crowded": PoolTimeout("couldn't get a connection after 10.00 sec"),
+    "cut": psycopg.OperationalError("secret detail"),
 }
 
 
@@ -112,6 +117,44 @@ async def test_a_foreseen_failure_says_its_sentence(client: httpx.AsyncClient, h
 async def test_a_failure_that_passes_says_when_to_come_back(client: httpx.AsyncClient) -> None:
     assert (await client.get("/fail/often")).headers["retry-after"] == "7"
     assert (await client.get("/api/fail/away")).headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize("how", ["crowded", "cut"])
+async def test_a_database_that_does_not_answer_passes_too(pages: Pages, client: httpx.AsyncClient, how: str) -> None:
+    pages.sign_in()
+    for address in (f"/fail/{how}", f"/api/fail/{how}", f"/v1/fail/{how}"):
+        answer = await client.get(address)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+        assert "Nothing of yours is lost; try again in a few seconds." in answer.text
+        assert str(FAILURES[how]) not in answer.text
+    assert ">Try again</a>" in (await client.get(f"/fail/{how}")).text
+    assert ">Go to Billing</a>" in (await client.post(f"/fail/{how}")).text
+
+
+async def test_a_page_is_drawn_in_the_language_that_is_asked_for(client: httpx.AsyncClient) -> None:
+    german = await client.get("/no/such/page", headers={"accept-language": "de-AT,de;q=0.9,en;q=0.8"})
+    assert '<html lang="de">' in german.text
+    assert '<h1 id="h-error">Diese Seite gibt es nicht</h1>' in german.text
+    assert german.headers["vary"] == "accept-language"
+    for wish in ("", "fr", "en-GB, de;q=0.5", "de;q=0"):
+        english = await client.get("/no/such/page", headers={"accept-language": wish})
+        assert '<html lang="en">' in english.text
+        assert "There is no such page" in english.text
+
+
+async def test_programs_are_answered_in_english(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/private", headers={"accept-language": "de"})
+    assert answer.json()["detail"] == "Sign in to see this."
+
+
+async def test_the_operators_language_is_for_whoever_asks_for_none_that_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "pouch.toml"
+    file.write_text('[site]\nlanguage = "de"\n')
+    web = Web(settings=Settings(config=str(file)))
+    transport = httpx.ASGITransport(application(web, []))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        for wish, lang in (("fr", "de"), ("en", "en"), ("", "de")):
+            assert f'lang="{lang}"' in (await client.get("/", headers={"accept-language": wish})).text
 
 
 async def test_an_invalid_field_is_named(client: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pouch.base.database import Connection
 from pouch.base.ids import show_id
+from pouch.base.languages import say
 from pouch.identity.export import Exporter, Json
 from pouch.identity.types import OrganizationId
 from pouch.ledger.history import lines
@@ -19,7 +20,7 @@ _PAGE = 1_000
 async def payment_obstacle(db: Connection, organization_id: OrganizationId) -> str | None:
     """A payment that is not confirmed yet would credit an account that is gone."""
     if await pending_total(db, organization_id):
-        return "A payment is being confirmed. Wait until it is."
+        return say("A payment is being confirmed. Wait until it is.")
     return None
 
 

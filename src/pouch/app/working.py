@@ -74,6 +74,7 @@ def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postm
         site_name=settings.file.site.name,
         site_url=settings.url,
         support_email=settings.file.site.support_email,
+        language=settings.file.site.language,
     )
     relay = Relay.of(settings, embedded_port=ends.smtp_port if ends is not None else None)
     sender = Sender.parse(settings.file.mail.sender)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pouch.base.database import Connection
 from pouch.base.ids import show_id
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.billing.lines import Charge, Wanted, list_lines, sum_lines
 from pouch.billing.words import LINE_KINDS, call_words
@@ -81,8 +82,9 @@ def row_of(charge: Charge, keys: Mapping[UUID, str]) -> LedgerRow:
     if call is not None:
         why = " · ".join(part for part in (call_words(call), keys.get(call.key_id)) if part)
         return LedgerRow(line, call.model_id, why, f"/usage/{show_id('gen', call.id)}")
+    what = say(LINE_KINDS[line.kind])
     if line.kind == "purchase" and line.cause is not None:
-        return LedgerRow(line, LINE_KINDS[line.kind], line.note, f"/billing/purchases/{show_id('pur', line.cause)}")
+        return LedgerRow(line, what, line.note, f"/billing/purchases/{show_id('pur', line.cause)}")
     if line.kind == "agents" and line.cause is not None:
-        return LedgerRow(line, LINE_KINDS[line.kind], line.note, f"/agents/{show_id('run', line.cause)}?tab=cost")
-    return LedgerRow(line, LINE_KINDS[line.kind], line.note, f"/billing/ledger/{show_id('line', line.id)}")
+        return LedgerRow(line, what, line.note, f"/agents/{show_id('run', line.cause)}?tab=cost")
+    return LedgerRow(line, what, line.note, f"/billing/ledger/{show_id('line', line.id)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from pouch.base.errors import Conflict, InvalidInput
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.settings import Credits
 
@@ -21,7 +22,7 @@ class PaymentUnderWay(Conflict):
     code = "payment_under_way"
 
     def __init__(self) -> None:
-        super().__init__("Another payment is under way.")
+        super().__init__(say("Another payment is under way."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def read_amount(form: Mapping[str, str]) -> Money:
     """
     text = form.get("amount_usd", "").strip() or form.get("preset", "").strip()
     if not text:
-        raise InvalidInput("Choose an amount or type one.", field="amount_usd")
+        raise InvalidInput(say("Choose an amount or type one."), field="amount_usd")
     if not _TYPED.fullmatch(text):
-        raise InvalidInput("Type an amount in dollars and cents, such as 20 or 12.50.", field="amount_usd")
+        raise InvalidInput(say("Type an amount in dollars and cents, such as 20 or 12.50."), field="amount_usd")
     return Money.parse(text)

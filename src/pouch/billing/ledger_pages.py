@@ -7,6 +7,7 @@ from starlette.routing import Route
 from pouch.base.database import Database
 from pouch.base.errors import NotFound
 from pouch.base.ids import read_id
+from pouch.base.languages import say
 from pouch.billing.account import row_of
 from pouch.billing.export import csv_of, json_of
 from pouch.billing.lines import Wanted, every_line, find_line
@@ -36,7 +37,7 @@ class LedgerPages:
         async with self._database.transaction() as db:
             charge = await find_line(db, viewer.organization_id, line_id) if line_id else None
         if charge is None:
-            raise NotFound("There is no such line.")
+            raise NotFound(say("There is no such line."))
         row = row_of(charge, {})
         if row.href != request.url.path:
             return RedirectResponse(row.href, status_code=303)

@@ -14,6 +14,7 @@ from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id, show_id
+from pouch.base.languages import say
 from pouch.billing.account import load_account
 from pouch.billing.buying import PaymentUnderWay, Terms, read_amount
 from pouch.billing.ledger_pages import LedgerPages
@@ -118,7 +119,7 @@ class BillingPages:
         purchase_id = read_id("pur", request.path_params["id"])
         found = await self._sync.visit(viewer.organization_id, purchase_id) if purchase_id else None
         if found is None:
-            raise NotFound("There is no such purchase.")
+            raise NotFound(say("There is no such purchase."))
         return await self._web.page(
             request,
             "billing/purchase.html",
@@ -136,7 +137,7 @@ class BillingPages:
         async with self._database.transaction() as db:
             found = await find_purchase(db, viewer.organization_id, purchase_id) if purchase_id else None
         if found is None:
-            raise NotFound("There is no such purchase.")
+            raise NotFound(say("There is no such purchase."))
         if found.credited_at is None:
             return RedirectResponse(f"/billing/purchases/{found.shown_id}", status_code=303)
         return await self._web.page(request, "billing/receipt.html", purchase=found, state=PURCHASE_STATES[found.state])

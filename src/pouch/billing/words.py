@@ -2,6 +2,7 @@
 
 from typing import Literal, TypeAlias
 
+from pouch.base.languages import later, say
 from pouch.billing.lines import Choice
 from pouch.ledger.operations import TransferKind
 from pouch.payments.types import PurchaseState
@@ -10,50 +11,54 @@ from pouch.usage.types import Call, Outcome
 Tone: TypeAlias = Literal["", "good", "live", "held", "bad"]
 
 PURCHASE_STATES: dict[PurchaseState, tuple[str, Tone]] = {
-    "created": ("Not paid yet", ""),
-    "open": ("Not paid yet", ""),
-    "processing": ("Being confirmed", "held"),
-    "credited": ("Paid", "good"),
-    "failed": ("Failed", "bad"),
-    "expired": ("Expired", ""),
-    "part_refunded": ("Partly refunded", ""),
-    "refunded": ("Refunded", ""),
-    "disputed": ("Disputed", "bad"),
-    "dispute_lost": ("Dispute lost", "bad"),
+    "created": (later("Not paid yet"), ""),
+    "open": (later("Not paid yet"), ""),
+    "processing": (later("Being confirmed"), "held"),
+    "credited": (later("Paid"), "good"),
+    "failed": (later("Failed"), "bad"),
+    "expired": (later("Expired"), ""),
+    "part_refunded": (later("Partly refunded"), ""),
+    "refunded": (later("Refunded"), ""),
+    "disputed": (later("Disputed"), "bad"),
+    "dispute_lost": (later("Dispute lost"), "bad"),
 }
 
 LINE_KINDS: dict[TransferKind, str] = {
-    "purchase": "Credits bought",
-    "grant": "Credits given",
-    "inference": "Call to a model",
-    "agents": "Agent run",
-    "overrun": "Call to a model",
-    "refund": "Refund",
-    "dispute": "Dispute",
-    "debt": "Debt paid",
-    "adjustment": "Correction",
+    "purchase": later("Credits bought"),
+    "grant": later("Credits given"),
+    "inference": later("Call to a model"),
+    "agents": later("Agent run"),
+    "overrun": later("Call to a model"),
+    "refund": later("Refund"),
+    "dispute": later("Dispute"),
+    "debt": later("Debt paid"),
+    "adjustment": later("Correction"),
 }
 
 CHOICE_WORDS: dict[Choice, str] = {
-    "calls": "Calls to models",
-    "purchases": "Credits bought",
-    "grants": "Credits given",
-    "other": "Anything else",
+    "calls": later("Calls to models"),
+    "purchases": later("Credits bought"),
+    "grants": later("Credits given"),
+    "other": later("Anything else"),
 }
 
 _OUTCOMES: dict[Outcome, str] = {
     "done": "",
-    "client_gone": "stopped by the caller",
-    "cut": "broken off by the provider",
-    "failed": "no answer",
+    "client_gone": later("stopped by the caller"),
+    "cut": later("broken off by the provider"),
+    "failed": later("no answer"),
 }
 
 
 def call_words(call: Call) -> str:
     """Why a call cost that much, such as "3,117 tokens in, 88,213 of them cached, 1,904 out"."""
     cached = call.counts.cache_read
-    parts = [f"{call.counts.input_total:,} tokens in", f"{call.counts.output_total:,} out"]
+    parts = [
+        say("%(count)s tokens in", count=f"{call.counts.input_total:,}"),
+        say("%(count)s out", count=f"{call.counts.output_total:,}"),
+    ]
     if cached:
-        parts.insert(1, f"{cached:,} of them cached")
-    said = [", ".join(parts), _OUTCOMES[call.outcome], "estimated" if call.is_estimated else ""]
+        parts.insert(1, say("%(count)s of them cached", count=f"{cached:,}"))
+    outcome = _OUTCOMES[call.outcome]
+    said = [", ".join(parts), outcome and say(outcome), say("estimated") if call.is_estimated else ""]
     return " · ".join(part for part in said if part)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import email_validator
 
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 
 # Pouch runs inside private networks too, where these names are real. They are mailed through the operator's relay.
 for _private in ("local", "localhost", "test"):
@@ -102,10 +103,10 @@ def _is_common_latin(letter: str) -> bool:
 
 
 def _not_an_address() -> InvalidInput:
-    return InvalidInput("That is not an e-mail address such as alice@example.com.", field="email")
+    return InvalidInput(say("That is not an e-mail address such as alice@example.com."), field="email")
 
 
 def _looks_like_another() -> InvalidInput:
     return InvalidInput(
-        "This address mixes letters that look alike. Use one that is written in a single alphabet.", field="email"
+        say("This address mixes letters that look alike. Use one that is written in a single alphabet."), field="email"
     )

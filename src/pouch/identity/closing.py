@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from pouch.base.database import Connection
 from pouch.base.ids import show_id
+from pouch.base.languages import say
 from pouch.base.money import ZERO
 from pouch.identity import letters
 from pouch.identity.devices import revoke_devices
@@ -57,15 +58,15 @@ async def close_account(db: Connection, person_id: PersonId, others: Sequence[Ob
 async def _own_obstacle(db: Connection, person: Person) -> str | None:
     money = await balance(db, person.organization_id)
     if money.held:
-        return "Calls are under way on this account. Wait until they have ended, or stop them."
+        return say("Calls are under way on this account. Wait until they have ended, or stop them.")
     if money.debt > ZERO:
-        return "This account owes something. Pay it first."
+        return say("This account owes something. Pay it first.")
     if person.is_operator and not await _has_another_operator(db, person.id):
-        return "You are the only operator. Add another one first: pouch user add EMAIL --admin."
+        return say("You are the only operator. Add another one first: pouch user add EMAIL --admin.")
     if name := await _only_owned(db, person.id):
-        return f"You are the only owner of {name}. Let somebody else own it first."
+        return say("You are the only owner of %(name)s. Let somebody else own it first.", name=name)
     if await _has_just_moved(db, person.id):
-        return "The e-mail address of this account was changed in the last three days. Wait until they are over."
+        return say("The e-mail address of this account was changed in the last three days. Wait until they are over.")
     return None
 
 

@@ -11,6 +11,7 @@ PouchError
 """
 
 from pouch.base.errors import Conflict, NotAllowed, NotFound, PouchError
+from pouch.base.languages import say
 
 
 class AddressTaken(Conflict):
@@ -19,7 +20,7 @@ class AddressTaken(Conflict):
     code = "address_taken"
 
     def __init__(self) -> None:
-        super().__init__("You cannot sign up with this address; try signing in.")
+        super().__init__(say("You cannot sign up with this address; try signing in."))
 
 
 class WrongPassword(PouchError):
@@ -29,7 +30,7 @@ class WrongPassword(PouchError):
     status = 401
 
     def __init__(self) -> None:
-        super().__init__("The e-mail or the password is not right.")
+        super().__init__(say("The e-mail or the password is not right."))
 
 
 class SignUpRefused(NotAllowed):
@@ -44,7 +45,7 @@ class VerificationNeeded(NotAllowed):
     code = "verification_needed"
 
     def __init__(self) -> None:
-        super().__init__("Confirm your e-mail address first: press the link in the mail that we sent you.")
+        super().__init__(say("Confirm your e-mail address first: press the link in the mail that we sent you."))
 
 
 class LinkEnded(NotFound):
@@ -53,7 +54,7 @@ class LinkEnded(NotFound):
     code = "link_ended"
 
     def __init__(self) -> None:
-        super().__init__("This link has ended. Each works once, and for a limited time.")
+        super().__init__(say("This link has ended. Each works once, and for a limited time."))
 
 
 class CannotClose(Conflict):
@@ -69,5 +70,5 @@ class KeyMadeBefore(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "This key was made before, and its secret is shown only once. Make another key if you lost it."
+            say("This key was made before, and its secret is shown only once. Make another key if you lost it.")
         )

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 from pouch.base.money import ZERO, Money
 from pouch.identity.people import add_person
 from pouch.identity.types import Person
@@ -47,7 +48,7 @@ async def add_first_person(
     """
     await _alone(db)
     if not await is_first_link(db, token):
-        raise NotFound("This link has been used or replaced by a newer one. It works once.")
+        raise NotFound(say("This link has been used or replaced by a newer one. It works once."))
     await db.execute("DELETE FROM identity_first_tickets")
     return await add_person(db, email, password_hash, verified=True, operator=True, welcome=welcome)
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import derived_id, new_id, read_id, show_id
+from pouch.base.languages import later, say
 from pouch.base.money import ZERO, Money
 from pouch.identity.keyring import KeyRing
 from pouch.identity.keys import add_key, find_key, list_keys, revoke_key
@@ -21,11 +22,11 @@ from pouch.web.pages import Web
 from pouch.web.problems import problem_of
 
 SCOPE_WORDS: dict[str, str] = {
-    "inference": "call models",
-    "billing:read": "read billing",
-    "billing:write": "buy credits",
-    "agents": "run agents",
-    "keys": "manage keys",
+    "inference": later("call models"),
+    "billing:read": later("read billing"),
+    "billing:write": later("buy credits"),
+    "agents": later("run agents"),
+    "keys": later("manage keys"),
 }
 """What a key may do, in words for people."""
 
@@ -132,11 +133,11 @@ def _limit(text: str) -> Money | None:
     try:
         return Money.parse(text)
     except ValueError:
-        raise InvalidInput("Write an amount in dollars such as 5 or 12.50.", field="limit") from None
+        raise InvalidInput(say("Write an amount in dollars such as 5 or 12.50."), field="limit") from None
 
 
 def _key_id(request: Request) -> KeyId:
     key_id = read_id("key", request.path_params["key"])
     if key_id is None:
-        raise NotFound("There is no such key.")
+        raise NotFound(say("There is no such key."))
     return KeyId(key_id)

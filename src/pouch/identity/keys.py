@@ -9,6 +9,7 @@ from uuid import UUID
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput, NotFound
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.identity.errors import KeyMadeBefore
 from pouch.identity.organizations import read_name
@@ -45,7 +46,7 @@ async def add_key(  # noqa: PLR0913 -- three by position, the rest by name
     organization_id = OrganizationId(owner.organization_id)
     name, scopes = read_name(name), read_scopes(scopes)
     if limit is not None and limit.nanos <= 0:
-        raise InvalidInput("A limit is more than nothing. Leave it empty for a key without one.", field="limit")
+        raise InvalidInput(say("A limit is more than nothing. Leave it empty for a key without one."), field="limit")
     await _check_room(db, organization_id)
     secret = new_secret()
     added = await db.execute(
@@ -105,7 +106,7 @@ async def find_key(db: Connection, organization_id: OrganizationId, key_id: KeyI
     """One key, revoked or not. Raises NotFound when it does not exist or belongs to another organization."""
     found = await _select(db, "organization_id = %s AND id = %s", (organization_id, key_id))
     if not found:
-        raise NotFound("There is no such key.")
+        raise NotFound(say("There is no such key."))
     return found[0]
 
 
@@ -175,7 +176,7 @@ async def _check_room(db: Connection, organization_id: OrganizationId) -> None:
     )
     row = await rows.fetchone()
     if row and row[0] >= KEYS_MAX:
-        raise Conflict(f"There are {KEYS_MAX} keys already. Revoke one that is no longer used.")
+        raise Conflict(say("There are %(most)s keys already. Revoke one that is no longer used.", most=KEYS_MAX))
 
 
 def read_scopes(scopes: Sequence[str]) -> tuple[Scope, ...]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.identity.addresses import Address
 from pouch.identity.errors import LinkEnded
@@ -61,7 +62,7 @@ class Means:
         """Raise InvalidInput for an address at a domain that the operator does not let in."""
         if self.allowed_domains and address.canonical.rpartition("@")[2] not in self.allowed_domains:
             domains = " or ".join(self.allowed_domains)
-            raise InvalidInput(f"Only addresses at {domains} can be used here.", field="email")
+            raise InvalidInput(say("Only addresses at %(domains)s can be used here.", domains=domains), field="email")
 
     @contextmanager
     def counting_bad_links(self, visitor: Visitor) -> Iterator[None]:

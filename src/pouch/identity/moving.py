@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 from pouch.identity import letters
 from pouch.identity.addresses import read_address
 from pouch.identity.devices import revoke_devices
@@ -34,7 +35,7 @@ class Moving:
         """
         address = read_address(email)
         if address.shown == viewer.email:
-            raise InvalidInput("This is the address you have.", field="email")
+            raise InvalidInput(say("This is the address you have."), field="email")
         self._means.check_domain(address)
         limits = (MAIL_PER_MAILBOX, mailbox(address.canonical)), (MAIL_PER_CLIENT, visitor.network)
         with self._means.throttles.attempt(*limits) as attempt:

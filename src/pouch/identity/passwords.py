@@ -13,6 +13,7 @@ from typing import TypeVar
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from pouch.base.errors import InvalidInput, Unavailable
+from pouch.base.languages import say
 
 LENGTH_MIN = 10
 BYTES_MAX = 256
@@ -37,13 +38,13 @@ class Cost:
 def read_password(text: str, *, email: str) -> str:
     """A new password, as long as the rules let it. Raises InvalidInput with the sentence for the field."""
     if len(text) < LENGTH_MIN:
-        raise InvalidInput(f"Use at least {LENGTH_MIN} characters.", field="password")
+        raise InvalidInput(say("Use at least %(least)s characters.", least=LENGTH_MIN), field="password")
     if len(_bytes(text)) > BYTES_MAX:
-        raise InvalidInput(f"Use at most {BYTES_MAX} characters.", field="password")
+        raise InvalidInput(say("Use at most %(most)s characters.", most=BYTES_MAX), field="password")
     if len(set(text)) < DIFFERENT_MIN:
-        raise InvalidInput("This one is too easy to guess: it repeats itself.", field="password")
+        raise InvalidInput(say("This one is too easy to guess: it repeats itself."), field="password")
     if text.casefold().strip() == email.casefold().strip():
-        raise InvalidInput("This one is too easy to guess: it is your e-mail address.", field="password")
+        raise InvalidInput(say("This one is too easy to guess: it is your e-mail address."), field="password")
     return text
 
 
@@ -77,7 +78,7 @@ class Passwords:
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         if not self._places.acquire(blocking=False):
             raise Unavailable(
-                "Too many people are signing in at this moment. Try again in a few seconds.", retry_after_s=3
+                say("Too many people are signing in at this moment. Try again in a few seconds."), retry_after_s=3
             )
         try:
             future = self._threads.submit(work)

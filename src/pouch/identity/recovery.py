@@ -2,6 +2,7 @@
 
 from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.identity import letters
 from pouch.identity.addresses import read_address
 from pouch.identity.devices import SIGNED_IN, revoke_devices
@@ -80,12 +81,12 @@ class Recovery:
         read_password(password, email=viewer.email)
         stored = await self._entrance.check_password(viewer, current, visitor)
         if current == password:
-            raise InvalidInput("This is the password you have. Choose another one.", field="password")
+            raise InvalidInput(say("This is the password you have. Choose another one."), field="password")
         hashed = await self._means.passwords.hash(password)
         person_id, session_id = PersonId(viewer.person_id), SessionId(viewer.session_id)
         async with self._means.database.transaction() as db:
             if not await change_password_hash(db, person_id, old=stored, new=hashed):
-                raise Conflict("Your password was changed at the same time. Sign in with the new one.")
+                raise Conflict(say("Your password was changed at the same time. Sign in with the new one."))
             await end_sessions(db, person_id, but_for=session_id)
             await revoke_devices(db, person_id, *SIGNED_IN)
             await end_links(db, person_id, "reset", "change")

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.identity.types import PersonId, SessionId, SignedIn
 
 IDLE_DAYS = 30
@@ -122,7 +123,7 @@ async def renew_session(db: Connection, session_id: SessionId) -> str:
         (_hash(secret), session_id),
     )
     if renewed.rowcount == 0:
-        raise NotFound("This session has ended. Sign in again.")
+        raise NotFound(say("This session has ended. Sign in again."))
     return secret
 
 
@@ -140,11 +141,19 @@ async def list_sessions(db: Connection, person_id: PersonId) -> list[Session]:
 
 
 async def end_session_of(db: Connection, person_id: PersonId, session_id: SessionId) -> None:
-    """Sign a person out somewhere else. Repeating it changes nothing, and other people's sessions are left alone."""
-    await db.execute(
-        "UPDATE identity_sessions SET revoked_at = now() WHERE id = %s AND person_id = %s AND revoked_at IS NULL",
+    """Sign a person out somewhere else. Repeating it changes nothing.
+
+    Raises NotFound when there is no such session of this person: other people's are left alone.
+    """
+    ended = await db.execute(
+        """
+        UPDATE identity_sessions SET revoked_at = coalesce(revoked_at, now())
+         WHERE id = %s AND person_id = %s
+        """,
         (session_id, person_id),
     )
+    if ended.rowcount == 0:
+        raise NotFound(say("There is no such session."))
 
 
 async def end_sessions(db: Connection, person_id: PersonId, *, but_for: SessionId | None = None) -> None:

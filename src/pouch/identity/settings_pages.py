@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id, show_id
+from pouch.base.languages import later, say
 from pouch.identity.browsers import browser_words
 from pouch.identity.closing import Obstacle, close_account, find_obstacle
 from pouch.identity.devices import list_devices, revoke_device
@@ -31,13 +32,13 @@ from pouch.web.pages import Web
 from pouch.web.viewer import Viewer
 
 DONE = {
-    "password": "Your password is changed, and you are signed out everywhere else.",
-    "reset": "Your password is changed, and you are signed out everywhere else.",
-    "email": "A mail is on its way to the new address. Press the link in it to use the address.",
-    "moved": "You use the new address now.",
-    "session": "Signed out there.",
-    "sessions": "You are signed out everywhere else.",
-    "device": "That program is signed out.",
+    "password": later("Your password is changed, and you are signed out everywhere else."),
+    "reset": later("Your password is changed, and you are signed out everywhere else."),
+    "email": later("A mail is on its way to the new address. Press the link in it to use the address."),
+    "moved": later("You use the new address now."),
+    "session": later("Signed out there."),
+    "sessions": later("You are signed out everywhere else."),
+    "device": later("That program is signed out."),
 }
 """What was just done, by the word in the address of the page."""
 
@@ -135,7 +136,7 @@ class SettingsPages:
         try:
             secret = await self._recovery.change(viewer, current, password, await self._forms.visitor(request))
         except WrongPassword:
-            wrong = InvalidInput("This is not your password.", field="current")
+            wrong = InvalidInput(say("This is not your password."), field="current")
             return await self._forms.draw(request, "identity/settings_password.html", form, wrong)
         except PouchError as error:
             return await self._forms.draw(request, "identity/settings_password.html", form, error)
@@ -146,7 +147,7 @@ class SettingsPages:
         viewer = await self._web.signed_in(request)
         session_id = read_id("ses", request.path_params["session"])
         if session_id is None:
-            raise NotFound("There is no such session.")
+            raise NotFound(say("There is no such session."))
         async with self._database.transaction() as db:
             await end_session_of(db, PersonId(viewer.person_id), SessionId(session_id))
         return go("/settings?done=session")
@@ -198,7 +199,7 @@ class SettingsPages:
             return ask
         try:
             if form.get("email", "").strip().casefold() != viewer.email.casefold():
-                raise InvalidInput(f"Type {viewer.email} to delete the account.", field="email")
+                raise InvalidInput(say("Type %(email)s to delete the account.", email=viewer.email), field="email")
             async with self._database.transaction() as db:
                 await close_account(db, PersonId(viewer.person_id), self._obstacles)
         except PouchError as error:

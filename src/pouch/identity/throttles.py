@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, ip_address
 from math import ceil
 
 from pouch.base.errors import TooManyRequests
+from pouch.base.languages import say
 
 BUCKETS_MAX = 50_000
 """How many addresses and clients are remembered; beyond that the one that was quiet longest is forgotten."""
@@ -117,4 +118,6 @@ def client_network(address: str) -> str:
 
 def _wait_sentence(wait_s: float) -> str:
     minutes = ceil(wait_s / 60)
-    return f"Too many attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+    if minutes == 1:
+        return say("Too many attempts. Try again in a minute.")
+    return say("Too many attempts. Try again in %(minutes)s minutes.", minutes=minutes)

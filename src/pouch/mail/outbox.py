@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.jobs.doorbell import ring
 
 TABLE = "mail_letters"
@@ -108,11 +109,11 @@ def address(text: str) -> str:
     """
     parts = _ADDRESS.fullmatch(text)
     if parts is None or len(text.encode()) > ADDRESS_BYTES_MAX:
-        raise InvalidInput("That is not an e-mail address such as alice@example.com.", field="email")
+        raise InvalidInput(say("That is not an e-mail address such as alice@example.com."), field="email")
     if parts[2].isascii():
         return text
     try:
         host = validate_email(f"x@{parts[2]}", check_deliverability=False, globally_deliverable=False).ascii_domain
     except EmailNotValidError as error:
-        raise InvalidInput("That is not an e-mail address such as alice@example.com.", field="email") from error
+        raise InvalidInput(say("That is not an e-mail address such as alice@example.com."), field="email") from error
     return f"{parts[1]}@{host}"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateError, select_autoescape
 
+from pouch.base import languages
+
 SUBJECT_CHARACTERS_MAX = 200
 _SUBJECT = "Subject:"
 # Control characters and Unicode's own line ends.
@@ -36,21 +38,31 @@ class Templates:
         site_name: str,
         site_url: str,
         support_email: str | None = None,
+        language: str = "en",
     ) -> None:
         own = PackageLoader("pouch.mail", "templates")
         self._environment = Environment(
             loader=ChoiceLoader([own, *(PackageLoader(package, folder) for package, folder in places)]),
             autoescape=select_autoescape(("html",), default=False),
+            extensions=["jinja2.ext.i18n"],
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
+        made = self._environment
+        made.policies["ext.i18n.trimmed"] = True
+        made.install_gettext_callables(languages.gettext, languages.ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+        made.globals["language"] = languages.language
+        self._language = language
         self._site = {"site_name": site_name, "site_url": site_url, "support_email": support_email}
 
     def render(self, kind: str, *, to: str, context: Mapping[str, str]) -> Words:
         """Put a letter into words. Raises jinja2.TemplateError for what is missing, in the folder or in the context."""
-        frame: dict[str, object] = {**self._site, **context, "to": to}
+        with languages.speaking(self._language):
+            return self._render(kind, {**self._site, **context, "to": to})
+
+    def _render(self, kind: str, frame: Mapping[str, object]) -> Words:
         first, _, text = self._environment.get_template(f"mail/{kind}.txt").render(frame).partition("\n")
         if not first.startswith(_SUBJECT):
             raise TemplateError(f'mail/{kind}.txt does not begin with "{_SUBJECT}"')

@@ -10,6 +10,7 @@ import structlog
 from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
 from pouch.payments import purchases
@@ -126,12 +127,13 @@ class Checkout:
 
     def _check(self, amount: Money, attempt: str) -> None:
         if amount.nanos % NANOS_PER_CENT:
-            raise InvalidInput("Cards are charged in whole cents.", field="amount_usd")
+            raise InvalidInput(say("Cards are charged in whole cents."), field="amount_usd")
         least, most = self._credits.purchase_min_usd, self._credits.purchase_max_usd
         if not least <= amount <= most:
-            raise InvalidInput(f"The amount must be from {dollars(least)} to {dollars(most)}.", field="amount_usd")
+            limits = say("The amount must be from %(least)s to %(most)s.", least=dollars(least), most=dollars(most))
+            raise InvalidInput(limits, field="amount_usd")
         if not _ATTEMPT.fullmatch(attempt):
-            raise InvalidInput("The form was not complete. Open Billing again.", field="attempt")
+            raise InvalidInput(say("The form was not complete. Open Billing again."), field="attempt")
 
     async def customer(self, processor: Processor, organization_id: UUID, email: str) -> str:
         """The organization's customer, made once: its request is written down before it is sent.

@@ -15,6 +15,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from pouch.base.errors import Conflict, InvalidInput, NotAllowed, NotFound, PouchError, Unavailable
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.web.filters import dollars
 
@@ -25,7 +26,7 @@ class NoProcessor(NotAllowed):
     code = "no_processor"
 
     def __init__(self) -> None:
-        super().__init__("Credits cannot be bought with a card here. Ask your operator for some.")
+        super().__init__(say("Credits cannot be bought with a card here. Ask your operator for some."))
 
 
 class AttemptReused(Conflict):
@@ -35,7 +36,10 @@ class AttemptReused(Conflict):
 
     def __init__(self, purchase_id: UUID, amount: Money) -> None:
         super().__init__(
-            f"This form has already started a purchase of {dollars(amount)}. Open Billing again for another one."
+            say(
+                "This form has already started a purchase of %(amount)s. Open Billing again for another one.",
+                amount=dollars(amount),
+            )
         )
         self.purchase_id = purchase_id
         self.amount = amount
@@ -50,7 +54,7 @@ class ProcessorSilent(Unavailable):
     code = "processor_silent"
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The card processor does not answer right now. Try again in a minute.", retry_after_s=60)
+        super().__init__(say("The card processor does not answer right now. Try again in a minute."), retry_after_s=60)
         self.reason = reason
 
 
@@ -61,7 +65,7 @@ class ProcessorRefused(PouchError):
     status: ClassVar[int] = 503
 
     def __init__(self, reason: str, *, param: str | None = None) -> None:
-        super().__init__("The card processor refused the payment before it began. Nothing was charged.")
+        super().__init__(say("The card processor refused the payment before it began. Nothing was charged."))
         self.reason = reason
         self.param = param
         """Which of the things that were sent it did not take."""

@@ -8,6 +8,7 @@ from psycopg.rows import dict_row
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.base.money import ZERO, Money
 from pouch.jobs.claims import DUE_ROWS_MAX, ERROR_CHARACTERS_MAX, Claim
 from pouch.payments.types import Card, Mode, Order, Payment, Purchase, PurchaseState, Session
@@ -318,5 +319,5 @@ async def _read_one(db: Connection, where: str, *values: object) -> Purchase | N
 
 def _known(purchase: Purchase | None) -> Purchase:
     if purchase is None:
-        raise NotFound("There is no such purchase.")
+        raise NotFound(say("There is no such purchase."))
     return purchase

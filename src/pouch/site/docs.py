@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 from pouch.catalog.snapshot import Catalog
 from pouch.site.public import public_page
 from pouch.web.pages import Web
@@ -57,7 +58,7 @@ class DocsPages:
         """One page, with this Pouch's addresses, limits and a model that is on sale here."""
         page = next((page for page in PAGES if page.name == request.path_params["name"]), None)
         if page is None:
-            raise NotFound("There is no such page in the docs.")
+            raise NotFound(say("There is no such page in the docs."))
         models = self._catalog.models
         return await public_page(
             self._web,

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.catalog.snapshot import Catalog
 from pouch.settings import PriceClass
@@ -48,7 +49,7 @@ class ModelPages:
         """One model: all its prices, and how to call it."""
         model = self._catalog.find(request.path_params["id"])
         if model is None:
-            raise NotFound("There is no such model here. It may have been taken off the list.")
+            raise NotFound(say("There is no such model here. It may have been taken off the list."))
         row = priced(model)
         tiers = [{rate.name: rate for rate in tier.rates} for tier in row.tiers]
         amounts = [rate.amount for rates in (row.rates, *tiers) for rate in rates.values()]

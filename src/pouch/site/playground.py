@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pouch.base.errors import InvalidInput, NotAllowed
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.catalog.snapshot import Catalog
 from pouch.catalog.types import Model
@@ -135,14 +136,14 @@ class _Streaming:
 def check_verified(viewer: Viewer) -> None:
     """Only a person whose address is verified may call models, as with keys. Raises NotAllowed."""
     if not viewer.is_verified:
-        raise NotAllowed("Open the link in the mail that we sent you first. Then you can call models.")
+        raise NotAllowed(say("Open the link in the mail that we sent you first. Then you can call models."))
 
 
 def _call(form: Mapping[str, str]) -> bytes:
     """The request of a form. Raises InvalidInput when nothing is asked."""
     prompt = form.get("prompt", "").strip()
     if not prompt:
-        raise InvalidInput("Write something to ask first.", field="prompt")
+        raise InvalidInput(say("Write something to ask first."), field="prompt")
     messages = [{"role": "user", "content": prompt}]
     return json.dumps({"model": form.get("model", ""), "messages": messages, "max_tokens": _length(form)}).encode()
 

@@ -17,7 +17,7 @@ async def public_page(web: Web, request: Request, template: str, **context: obje
     canonical = web.settings.url + quote(request.url.path, safe="/:")
     response = await web.page(request, template, 200, **context, canonical=canonical)
     # The same address looks different once somebody has signed in, so nobody between us and the browser keeps it.
-    response.headers["vary"] = "cookie"
+    response.headers["vary"] = "accept-language, cookie"
     return conditional(request, response)
 
 

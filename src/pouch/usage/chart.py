@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.web.filters import exact
 
@@ -109,7 +110,7 @@ def _tenths(value: int, ceiling: int, plot: int) -> int:
 
 def _amount(value: int, *, is_money: bool, short: bool = False) -> str:
     if not is_money:
-        return f"{value:,}" if short else f"{value:,} calls"
+        return f"{value:,}" if short else say("%(count)s calls", count=f"{value:,}")
     text = exact(Money(value), 9 if short else 6)
     return text.removesuffix(".00") if short else text
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pouch.base.languages import later
 from pouch.base.money import ZERO, Money
 from pouch.catalog.cost import MILLION, rate_of, rates_at
 from pouch.catalog.types import UNIT_CLASSES, Price
@@ -13,16 +14,16 @@ PLACES_MAX = 15
 """Decimals of a dollar that a count times a price can have: nine of the price, six of the million."""
 
 CLASS_WORDS: dict[PriceClass, str] = {
-    "input": "Input",
-    "cache_read": "Cache read",
-    "cache_write_5m": "Cache write",
-    "cache_write_1h": "Cache write, 1 hour",
-    "output": "Output",
-    "reasoning": "Reasoning",
-    "image": "Images",
-    "audio_minute": "Minutes of audio",
-    "search": "Searches",
-    "request": "Request",
+    "input": later("Input"),
+    "cache_read": later("Cache read"),
+    "cache_write_5m": later("Cache write"),
+    "cache_write_1h": later("Cache write, 1 hour"),
+    "output": later("Output"),
+    "reasoning": later("Reasoning"),
+    "image": later("Images"),
+    "audio_minute": later("Minutes of audio"),
+    "search": later("Searches"),
+    "request": later("Request"),
 }
 """In the order of the receipt."""
 

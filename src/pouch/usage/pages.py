@@ -10,6 +10,7 @@ from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
 from pouch.base.errors import NotFound
 from pouch.base.ids import read_id, show_id
+from pouch.base.languages import later, say
 from pouch.catalog.store import find_price
 from pouch.identity.keys import key_names
 from pouch.usage.days import usage_since
@@ -21,10 +22,10 @@ from pouch.web.pages import Web
 
 CALLS_PER_PAGE = 25
 OUTCOMES: dict[Outcome, str] = {
-    "done": "Answered in full",
-    "client_gone": "Stopped by the caller",
-    "cut": "Broken off by the provider",
-    "failed": "No answer, no charge",
+    "done": later("Answered in full"),
+    "client_gone": later("Stopped by the caller"),
+    "cut": later("Broken off by the provider"),
+    "failed": later("No answer, no charge"),
 }
 
 
@@ -86,7 +87,7 @@ class UsagePages:
         async with self._database.transaction() as db:
             call = await find_call(db, viewer.organization_id, call_id) if call_id else None
             if call is None:
-                raise NotFound("There is no such call.")
+                raise NotFound(say("There is no such call."))
             price = await find_price(db, call.price_id) if call.price_id else None
             names = await key_names(db, viewer.organization_id)
         return await self._web.page(

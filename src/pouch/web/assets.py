@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 
 _IMPORT = re.compile(r'@import url\("([^"]+)"\) layer\((\w+)\);')
 _FOREVER = "public, max-age=31536000, immutable"
@@ -52,7 +53,7 @@ class Assets:
     async def _serve(self, request: Request) -> Response:
         asset = self._assets.get(request.path_params["name"])
         if asset is None:
-            raise NotFound("There is no such file.")
+            raise NotFound(say("There is no such file."))
         # While a new version is rolled out, a page of the other one may ask here: it gets what there is, not for good.
         return _answer(request, asset, cache=_FOREVER if request.path_params["tag"] == asset.tag else "no-cache")
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 
 FORM_BYTES_MAX = 64 * 1024
 FORM_FIELDS_MAX = 100
@@ -21,12 +22,12 @@ async def read_form(request: Request) -> dict[str, str]:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise InvalidInput("This address takes a form.")
+        raise InvalidInput(say("This address takes a form."))
     try:
         async with asyncio.timeout(FORM_READ_TIMEOUT_S):
             body = await request.body()
     except TimeoutError:
-        raise InvalidInput("The form did not arrive in time.") from None
+        raise InvalidInput(say("The form did not arrive in time.")) from None
     return _fields(body)
 
 
@@ -40,10 +41,10 @@ def _fields(body: bytes) -> dict[str, str]:
             max_num_fields=FORM_FIELDS_MAX,
         )
     except ValueError:  # UnicodeDecodeError is one, too
-        raise InvalidInput("The form could not be read.") from None
+        raise InvalidInput(say("The form could not be read.")) from None
     if any("\x00" in text for pair in pairs for text in pair):
         # Postgres stores no such character, and no keyboard makes one.
-        raise InvalidInput("The form could not be read.")
+        raise InvalidInput(say("The form could not be read."))
     return dict(pairs)
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import psycopg
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from pouch.base.errors import PouchError
+from pouch.base.errors import PouchError, Unavailable
 from pouch.base.ids import new_id, show_id
+from pouch.base.languages import say
 from pouch.base.money import ZERO
 from pouch.settings import Settings
 from pouch.web.assets import Assets
@@ -17,6 +19,9 @@ from pouch.web.links import sign_in_url
 from pouch.web.problems import Problem, is_for_programs, json_of, problem_of
 from pouch.web.templating import environment
 from pouch.web.viewer import Header, SignInNeeded, Viewer, initials
+
+RETRY_AFTER_S = 3
+"""When to come back after the database did not answer."""
 
 log = structlog.get_logger()
 
@@ -65,6 +70,12 @@ class Web:
     async def error(self, request: Request, error: Exception) -> Response:
         """Answer a failure: JSON where programs ask, the way to the sign-in page, or a page that helps."""
         error_id = None
+        if isinstance(error, psycopg.OperationalError):
+            log.warning("database_away", endpoint=_endpoint(request), reason=type(error).__name__)
+            error = Unavailable(
+                say("The database is too busy, or away. Nothing of yours is lost; try again in a few seconds."),
+                retry_after_s=RETRY_AFTER_S,
+            )
         if not isinstance(error, PouchError | HTTPException):
             error_id = show_id("err", new_id())
             # The endpoint and not the path, since a path may hold a one-time secret.
@@ -82,7 +93,8 @@ class Web:
 
     def exception_handlers(self) -> Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
         """For `Starlette(exception_handlers=…)`: every failure of every room ends in `error`."""
-        return {PouchError: self.error, HTTPException: self.error, Exception: self.error}
+        foreseen = (PouchError, HTTPException, psycopg.OperationalError)
+        return {**dict.fromkeys(foreseen, self.error), Exception: self.error}
 
     def routes(self) -> list[BaseRoute]:
         """The files that pages load."""
@@ -108,7 +120,7 @@ class Web:
     def _draw(self, template: str, status: int, context: dict[str, object]) -> HTMLResponse:
         text = self.templates.get_template(template).render(context)
         # "no-cache" and not "no-store": going back from the checkout shows the same form with the same attempt again.
-        return HTMLResponse(text, status, {"cache-control": "private, no-cache"})
+        return HTMLResponse(text, status, {"cache-control": "private, no-cache", "vary": "accept-language"})
 
 
 def _endpoint(request: Request) -> str:

@@ -7,23 +7,24 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from pouch.base.errors import InvalidInput, PouchError, TooManyRequests, Unavailable, UnderWay
+from pouch.base.languages import later, say
 
 _TITLES = {
-    400: "That could not be read",
-    401: "Sign in first",
-    403: "This is not possible here",
-    404: "There is no such page",
-    405: "This address cannot do that",
-    409: "That has changed in the meantime",
-    413: "That is too much at once",
-    422: "This was asked before with other content",
-    429: "Too many tries",
-    500: "This page could not be drawn",
-    503: "Not answering right now",
+    400: later("That could not be read"),
+    401: later("Sign in first"),
+    403: later("This is not possible here"),
+    404: later("There is no such page"),
+    405: later("This address cannot do that"),
+    409: later("That has changed in the meantime"),
+    413: later("That is too much at once"),
+    422: later("This was asked before with other content"),
+    429: later("Too many tries"),
+    500: later("This page could not be drawn"),
+    503: later("Not answering right now"),
 }
 _TEXTS = {
-    404: "The address may be mistyped, or what was here is gone.",
-    405: "Follow a link or press a button to get here.",
+    404: later("The address may be mistyped, or what was here is gone."),
+    405: later("Follow a link or press a button to get here."),
 }
 
 
@@ -46,10 +47,10 @@ def problem_of(error: Exception, *, error_id: str | None = None) -> Problem:
         case PouchError():
             return _foreseen(error)
         case HTTPException(status_code=status):
-            text = _TEXTS.get(status, HTTPStatus(status).phrase + ".")
+            text = say(_TEXTS[status]) if status in _TEXTS else f"{HTTPStatus(status).phrase}."
             return Problem(status, HTTPStatus(status).name.lower(), _title(status), text, dict(error.headers or {}))
         case _:
-            return Problem(500, "internal_error", _title(500), "The fault is ours.", {}, error_id=error_id)
+            return Problem(500, "internal_error", _title(500), say("The fault is ours."), {}, error_id=error_id)
 
 
 def is_for_programs(path: str) -> bool:
@@ -83,4 +84,4 @@ def _foreseen(error: PouchError) -> Problem:
 
 
 def _title(status: int) -> str:
-    return _TITLES.get(status) or HTTPStatus(status).phrase
+    return say(_TITLES[status]) if status in _TITLES else HTTPStatus(status).phrase

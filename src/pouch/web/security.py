@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pouch.base.errors import NotAllowed, PouchError
+from pouch.base.languages import ENGLISH, choose, say, speaking
 from pouch.settings import Settings
 from pouch.web.cookies import cookie_name
 from pouch.web.forms import FORM_BYTES_MAX
 from pouch.web.pages import Web
+from pouch.web.problems import is_for_programs
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """The most of any body that is not a form; rooms that read less say so themselves."""
@@ -44,7 +46,10 @@ class Security:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with speaking(self._language(scope)):
+            await self._answer(scope, receive, send)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -55,11 +60,18 @@ class Security:
         headers = Headers(scope=scope)
         if scope["method"] not in _SAFE_METHODS and not self._is_ours(headers):
             request = Request(scope, receive)
-            refusal = NotAllowed("This came from another site, so nothing was done. Open the page here and try again.")
+            refusal = NotAllowed(
+                say("This came from another site, so nothing was done. Open the page here and try again.")
+            )
             response = await self._web.error(request, refusal)
             await response(scope, receive, send_with_headers)
             return
         await self._app(scope, limited(receive, headers), send_with_headers)
+
+    def _language(self, scope: Scope) -> str:
+        if is_for_programs(scope["path"]):
+            return ENGLISH.code
+        return choose(Headers(scope=scope).get("accept-language", ""), self._web.settings.file.site.language)
 
     def _is_ours(self, headers: Headers) -> bool:
         """Whether an unsafe request comes from our own pages, or from a program, which has a key and no cookie."""

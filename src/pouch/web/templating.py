@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pouch import __version__
+from pouch.base.languages import gettext, language, ngettext
 from pouch.settings import Settings
 from pouch.web.assets import Assets
 from pouch.web.filters import MINUS, aligned, dollars, exact, icon, when
@@ -27,9 +28,8 @@ def environment(settings: Settings, assets: Assets, folders: Sequence[tuple[str,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    # Texts are marked for translation in the templates. Until there is a second language they stand as they are.
     made.policies["ext.i18n.trimmed"] = True
-    made.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+    made.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     made.filters |= {"dollars": dollars, "exact": exact, "aligned": aligned, "when": when}
     made.globals |= {
         "MINUS": MINUS,
@@ -39,6 +39,7 @@ def environment(settings: Settings, assets: Assets, folders: Sequence[tuple[str,
         "site_url": settings.url,
         "sign_up_is_open": settings.file.accounts.sign_up != "closed",
         "version": __version__,
+        "language": language,
     }
     made.globals["ui"] = made.get_template("web/macros.html").module
     return made

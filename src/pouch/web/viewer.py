@@ -5,6 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from pouch.base.errors import PouchError
+from pouch.base.languages import say
 from pouch.base.money import Money
 
 
@@ -53,7 +54,7 @@ class SignInNeeded(PouchError):
     status = 401
 
     def __init__(self) -> None:
-        super().__init__("Sign in to see this.")
+        super().__init__(say("Sign in to see this."))
 
 
 def initials(email: str) -> str:

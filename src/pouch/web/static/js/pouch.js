@@ -1,5 +1,5 @@
 // Everything here improves HTML that already works. No dependency, no build step; it is served without its comments.
-const page = document, find = (query) => page.querySelector(query);
+const page = document, find = (what) => page.querySelector(what);
 
 page.addEventListener("click", (event) => {
   // A link to a page that a dialog of this page replaces: <a href="/billing/buy" data-dialog="buy">.
@@ -20,8 +20,8 @@ if (waiting) setTimeout(() => location.reload(), 1000 * waiting.dataset.reloadS)
 
 // A dialog that was opened from a menu cannot give the focus back to a menu that has closed: its button takes it.
 page.addEventListener("close", ({ target }) => {
-  const holder = page.activeElement;
-  if (holder === page.body || target.contains(holder)) find("#balance")?.focus();
+  const now = page.activeElement;
+  if (now === page.body || target.contains(now)) find("#balance")?.focus();
 }, true);
 
 // One stream for all tabs: the visible tab that holds the lock listens, and tells the others. An event says how things
@@ -29,9 +29,10 @@ page.addEventListener("close", ({ target }) => {
 const { events } = page.body.dataset;
 if (events && navigator.locks) {
   const tabs = new BroadcastChannel(events);
-  let touched, asked, end, told = {};
-  page.oninput = () => (touched = true);
-  const reload = () => (touched || find(":modal, :popover-open") ? setTimeout(reload, 2000) : location.reload());
+  let busy, asked, end, told = {};
+  // What was typed is not lost, and whoever is on the way to another page is not called back.
+  onbeforeunload = page.oninput = () => { busy = 1; };
+  const reload = () => (busy || find(":modal, :popover-open") ? setTimeout(reload, 2e3) : location.reload());
   const show = (news) => {
     for (const name in news) {
       for (const part of page.querySelectorAll(`[data-${name}]`)) part.textContent = news[name];
