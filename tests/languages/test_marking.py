@@ -102,10 +102,10 @@ def _literals(tree: nodes.Template) -> Iterator[str]:
             yield from _sentences(node)
     for given in tree.find_all((nodes.Assign, nodes.CallBlock, nodes.With)):
         match given:
-            case nodes.Assign(node=node):
-                yield from _sentences(node)
-            case nodes.CallBlock(call=call):
-                yield from _shown(call)
+            case nodes.Assign():
+                yield from _sentences(given.node)
+            case nodes.CallBlock():
+                yield from _shown(given.call)
             case nodes.With():
                 for value in given.values:
                     yield from _sentences(value)
