@@ -138,6 +138,21 @@ class Credits(_Section):
     """Given once to each new personal organization."""
 
 
+class Limits(_Section):
+    """Where a program that runs away is stopped. 0: no such limit. Each `serve` counts for itself, but for money."""
+
+    requests_per_minute: int = Field(default=60_000, ge=0, le=10_000_000)
+    """Calls of one person."""
+    concurrent_calls: int = Field(default=2_000, ge=0, le=100_000)
+    """Calls of one person that are under way at once."""
+    task_requests_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+    """Calls of one task of an agent (X-Roo-Task-ID)."""
+    task_usd: Dollars | None = None
+    """What one task may spend, over all processes. Unset: as much as the key and the credits allow."""
+    loop_turns: int = Field(default=8, ge=0, le=1_000)
+    """After so many answers in a row that call no tool a task is stopped; from the third on it is slowed."""
+
+
 class Agents(_Section):
     """Cloud Agents."""
 
@@ -227,6 +242,7 @@ class File(_Section):
     site: Site = Site()
     accounts: Accounts = Accounts()
     credits: Credits = Credits()
+    limits: Limits = Limits()
     agents: Agents = Agents()
     mail: Mail = Mail()
     payments: Payments = Payments()

@@ -57,7 +57,7 @@ def test_images_and_tools_have_their_allowance() -> None:
     ],
 )
 def test_the_output_is_bounded_for_every_answer_that_is_asked_for(asked: dict[str, object], most: int) -> None:
-    bound = output_bound(asked, 4000)
+    bound = output_bound(asked, 4000).tokens_max
     assert bound == most if "prediction" not in asked else bound >= most
 
 

@@ -33,6 +33,7 @@ from pouch.ledger.operations import (
 
 KINDS: dict[str, RefusalSource] = {
     "run": "run_limit",
+    "task": "task_limit",
     "key": "key_limit",
     "member": "member_limit",
     "organization": "organization_limit",

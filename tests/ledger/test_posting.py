@@ -131,9 +131,9 @@ async def test_a_released_hold_comes_back_whole_and_cannot_be_captured(db: Conne
 
 
 async def test_the_first_budget_that_does_not_allow_it_names_itself(db: Connection) -> None:
-    """Order of refusal: blocked, debt, run, key, member, organization, credits."""
-    alice, run, key, member = await account_with(db, "1"), new_id(), new_id(), new_id()
-    hold = hold_of(alice, "2", run, key, member, alice)
+    """Order of refusal: blocked, debt, run, task, key, member, organization, credits."""
+    alice, run, task, key, member = await account_with(db, "1"), new_id(), new_id(), new_id(), new_id()
+    hold = hold_of(alice, "2", run, task, key, member, alice)
 
     async def source() -> str:
         (answer,) = await post_batch(db, [hold])
@@ -147,6 +147,8 @@ async def test_the_first_budget_that_does_not_allow_it_names_itself(db: Connecti
     assert await source() == "member_limit"
     await set_limit(db, key, kind="key", cap=Money.parse("0.5"))
     assert await source() == "key_limit"
+    await set_limit(db, task, kind="task", cap=Money.parse("0.5"))
+    assert await source() == "task_limit"
     await set_limit(db, run, kind="run", cap=Money.parse("0.5"))
     assert await source() == "run_limit"
     await open_receivable(db, alice)

@@ -22,6 +22,7 @@ from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
 from pouch.gateway.patience import Patience
+from pouch.gateway.task_limits import TaskLimits
 from pouch.gateway.upstream import SILENCE_MAX_S, Upstreams
 from pouch.identity.keys import add_key
 from pouch.identity.people import add_person
@@ -31,12 +32,13 @@ from pouch.ledger.check import check
 from pouch.ledger.grants import grant
 from pouch.ledger.keeper import LeaseKeeper
 from pouch.ledger.writer import Writer
-from pouch.settings import File
+from pouch.settings import File, Limits
 from pouch.usage.store import newest_calls, write_batch
 from pouch.usage.types import Call
 from support.callers import callers
 from support.upstream import FakeUpstream, fake_upstream
 
+DEFAULTS = Limits()
 PRICES = {"input": "1.00", "output": "2.00"}
 DIALECTS = ("openai", "plain")
 
@@ -137,6 +139,7 @@ async def running_gateway(
     patience: Patience | None = None,
     silence_max_s: float = SILENCE_MAX_S,
     others: Mapping[str, str] | None = None,
+    limits: Limits = DEFAULTS,
 ) -> AsyncIterator[Gateway]:
     """Everything of the provider, nothing of the pages. `others` are further upstreams, see `file_for`."""
     async with AsyncExitStack() as stack:
@@ -164,6 +167,8 @@ async def running_gateway(
             lease_id=lambda: keeper.lease_id,
             billing_url="https://pouch.example/billing",
             patience=patience,
+            limits=limits,
+            task_limits=TaskLimits(database, limits.task_usd),
         )
 
         async def nothing(*_: Any) -> None:

@@ -21,6 +21,7 @@ from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
 from pouch.gateway.provider import ProviderRoutes
+from pouch.gateway.task_limits import TaskLimits
 from pouch.gateway.upstream import Upstreams
 from pouch.identity.people import add_person
 from pouch.identity.playground import playground_caller
@@ -124,6 +125,8 @@ async def opened(
             idempotency_keys=IdempotencyKeys(database),
             lease_id=lambda: keeper.lease_id,
             billing_url=f"{settings.url}/billing",
+            limits=settings.file.limits,
+            task_limits=TaskLimits(database, settings.file.limits.task_usd),
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(writer.run())

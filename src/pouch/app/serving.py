@@ -25,6 +25,7 @@ from pouch.embedded.ends import Ends
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
+from pouch.gateway.task_limits import TaskLimits
 from pouch.gateway.upstream import Upstreams
 from pouch.identity.callers import Callers
 from pouch.identity.keyring import KeyRing
@@ -120,6 +121,8 @@ async def running(settings: Settings) -> AsyncIterator[Root]:
             idempotency_keys=IdempotencyKeys(database),
             lease_id=lambda: keeper.lease_id,
             billing_url=f"{settings.url}/billing",
+            limits=settings.file.limits,
+            task_limits=TaskLimits(database, settings.file.limits.task_usd),
         )
         await keeper.take()
         stack.push_async_callback(keeper.give_up)

@@ -55,8 +55,9 @@ def usage_with_cost(usage: Mapping[str, object] | None, charged: Charged) -> byt
     """
     cost = orjson.Fragment(Money(charged.charged_nanos).decimal())
     counts = charged.counts
+    note = {"max_tokens_lowered": charged.lowered.note()} if charged.lowered is not None else {}
     if usage is not None and not charged.is_estimated:
-        told = {**usage, "cost": cost}
+        told = {**usage, "cost": cost, **note}
         if counts.cache_write_5m:
             # Upstreams say it in two places; Roo Code reads this one.
             told.setdefault("cache_creation_input_tokens", counts.cache_write_5m)
@@ -69,6 +70,7 @@ def usage_with_cost(usage: Mapping[str, object] | None, charged: Charged) -> byt
             "total_tokens": counts.input_total + counts.output_total,
             "cost": cost,
             "is_estimated": charged.is_estimated,
+            **note,
         }
     )
 

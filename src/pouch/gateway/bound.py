@@ -33,6 +33,20 @@ class InputBound:
     images: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutputBound:
+    """The most that can come back: so many tokens in each of so many answers, and a prediction's rejected ones."""
+
+    each: int
+    answers: int = 1
+    predicted: int = 0
+
+    @property
+    def tokens_max(self) -> int:
+        """All together."""
+        return self.each * self.answers + self.predicted
+
+
 def input_bound(request: Mapping[str, object]) -> InputBound:
     """Bound the input of a chat completion. Raises BadRequest for messages that are none."""
     messages = request.get("messages")
@@ -59,7 +73,7 @@ def input_bound(request: Mapping[str, object]) -> InputBound:
     return InputBound(text + others + added, text + others, images)
 
 
-def output_bound(request: Mapping[str, object], model_max: int) -> int:
+def output_bound(request: Mapping[str, object], model_max: int) -> OutputBound:
     """Bound the output. Raises BadRequest for a `max_tokens` or `n` that is no positive whole number in reach."""
     asked = [
         _positive(request, name, 2**31)
@@ -69,7 +83,7 @@ def output_bound(request: Mapping[str, object], model_max: int) -> int:
     answers = _positive(request, "n", ANSWERS_MAX) if request.get("n") is not None else 1
     prediction = request.get("prediction")
     predicted = len(orjson.dumps(prediction)) if prediction is not None else 0
-    return min(max(asked), model_max) * answers + predicted if asked else model_max * answers + predicted
+    return OutputBound(min(max(asked), model_max) if asked else model_max, answers, predicted)
 
 
 def _part(part: object, index: int) -> tuple[int, int]:

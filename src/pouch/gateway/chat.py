@@ -40,20 +40,27 @@ from pouch.gateway.errors import (
 from pouch.gateway.flights import Flight, Flights
 from pouch.gateway.free import FreeCalls
 from pouch.gateway.idempotency import IdempotencyKeys
+from pouch.gateway.loops import Loops
 from pouch.gateway.origin import origin_of
 from pouch.gateway.overflow import is_overflow, too_long
+from pouch.gateway.pace import Pace
 from pouch.gateway.patience import Patience
 from pouch.gateway.refusals import refusal_error
 from pouch.gateway.relay import Relay, error_text, json_of, text_bytes
 from pouch.gateway.request import chat_request, model_name, read_body
 from pouch.gateway.settlement import Ledger, Settlement
+from pouch.gateway.task_limits import TaskLimits
 from pouch.gateway.upstream import Answer, Upstreams
 from pouch.identity.callers import Callers
 from pouch.identity.types import Caller
+from pouch.ledger.operations import Refused
+from pouch.settings import Limits
 from pouch.usage.types import Outcome
 
 RETRY_AFTER_MAX_S = 60
 ERROR_BYTES_MAX = 64 * 1024
+LOWERED_MAX = 5
+"""How often a call is made smaller: once for each budget that may be the tightest."""
 
 log = structlog.get_logger()
 
@@ -74,8 +81,13 @@ class ChatCompletions:
         billing_url: str,
         clock: Clock = system_clock,
         patience: Patience | None = None,
+        limits: Limits,
+        task_limits: TaskLimits,
     ) -> None:
         self._patience = patience or Patience()
+        self._pace = Pace(limits)
+        self._loops = Loops(limits, loop_s=self._patience.loop_s)
+        self._task_limits = task_limits
         self.flights = Flights(self._patience)
         self._callers = callers
         self._catalog = catalog
@@ -101,9 +113,13 @@ class ChatCompletions:
         said: dict[bytes, bytes] = dict(scope["headers"])
         try:
             caller = known or await self._authenticate(said)
-            settlement = await self._understand(said, receive, caller)
-            headers = generation_headers(settlement)
-            await self._admit_and_answer(said, receive, send, settlement, headers)
+            self._pace.enter(caller.person_id)
+            try:
+                settlement = await self._understand(said, receive, caller)
+                headers = generation_headers(settlement)
+                await self._admit_and_answer(said, receive, send, settlement, headers)
+            finally:
+                self._pace.leave(caller.person_id)
         except CallError as error:
             await send_error(send, error, headers)
         except Unavailable as error:
@@ -144,13 +160,21 @@ class ChatCompletions:
         if client_key is not None:
             digest = await self._idempotency_keys.claim(caller.key_id, client_key, settlement.id)
         flight = self.flights.begin(receive, send)
-        is_charged = False
+        is_charged, task_id = False, settlement.origin.task_id
+        relay = Relay(settlement.request.asked_usage)
         try:
+            if task_id:
+                await self._loops.enter(caller.person_id, task_id)
+                settlement.task_subject = await self._task_limits.subject(caller.person_id, task_id)
             if settlement.is_free:
                 await self._free_calls.take(caller.person_id, caller.key_id)
-            elif (refused := await settlement.place_hold()) is not None:
+            elif (refused := await _hold(settlement)) is not None:
                 raise refusal_error(refused, settlement.request, self._billing_url)
-            is_charged = await self._ask(flight, settlement, headers)
+            if settlement.lowered is not None:
+                headers.append((b"x-max-tokens-lowered", b"%d" % settlement.lowered.given))
+            is_charged = await self._ask(flight, settlement, headers, relay)
+            if task_id and settlement.request.offers_tools and relay.is_whole:
+                self._loops.answered(caller.person_id, task_id, has_called=relay.has_called)
         except asyncio.CancelledError:
             if flight.reason is None:
                 raise
@@ -162,11 +186,10 @@ class ChatCompletions:
             if digest is not None and not is_charged:
                 await self._idempotency_keys.forget(caller.key_id, digest)
 
-    async def _ask(self, flight: Flight, settlement: Settlement, headers: Headers) -> bool:
+    async def _ask(self, flight: Flight, settlement: Settlement, headers: Headers, relay: Relay) -> bool:
         """Call the upstream and answer. True when the call was charged; raises CallError when nothing was sent."""
         request = settlement.request
         settlement.is_asked = True
-        relay = Relay(request.asked_usage)
         flight.is_visible = request.is_stream and "reasoning" not in request.model.tags
         try:
             asked = self._upstreams.chat(request.model.upstream, request.forward)
@@ -174,7 +197,7 @@ class ChatCompletions:
                 if answer.status != 200:
                     raise await _upstream_error(answer)
                 if not request.is_stream:
-                    await self._answer_whole(flight, settlement, headers, await answer.whole())
+                    await self._answer_whole(flight, settlement, headers, relay, await answer.whole())
                     return True
                 if not answer.is_event_stream:
                     raise UpstreamFailed("The model's server did not answer with a stream.")
@@ -188,8 +211,11 @@ class ChatCompletions:
                 raise _stopped(flight) from None
             return is_charged
 
-    async def _answer_whole(self, flight: Flight, settlement: Settlement, headers: Headers, body: bytes) -> None:
+    async def _answer_whole(
+        self, flight: Flight, settlement: Settlement, headers: Headers, relay: Relay, body: bytes
+    ) -> None:
         document = _completion(body)
+        relay.saw_whole(document["choices"])
         usage = document.pop("usage", None)
         usage = usage if isinstance(usage, dict) else None
         written = json_of(document)
@@ -221,6 +247,16 @@ class ChatCompletions:
             await start_stream(flight.send, headers)
         await _send_last(flight, onward + relay.closing(usage_with_cost(relay.usage, charged)))
         return True
+
+
+async def _hold(settlement: Settlement) -> Refused | None:
+    """Wait for what others hold and for a top-up under way, then make the call smaller. What refuses it, or None."""
+    refused = await settlement.place_hold()
+    for _ in range(LOWERED_MAX):
+        if refused is None or not settlement.lower(refused):
+            break
+        refused = await settlement.place_hold(waits=False)
+    return refused
 
 
 async def _break_off(flight: Flight, settlement: Settlement, relay: Relay, error: UpstreamFailed) -> bool:

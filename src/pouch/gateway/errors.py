@@ -9,7 +9,8 @@ CallError
 ├── TooSlow               408  the body did not arrive in time
 ├── AlreadyCalled         409  the Idempotency-Key belongs to another call; metadata names it
 ├── TooLarge              413  ├── Unreadable 415
-├── TooManyFreeCalls      429
+├── TooManyFreeCalls      429  ├── TooFast 429  ├── TooManyAtOnce 429
+├── Looping               429  a task goes round in circles; metadata says for how many turns
 └── UpstreamFailed        502, 503 or 504; nothing was charged
     └── TooLong           400  the conversation does not fit the model's context window
 """
@@ -131,6 +132,32 @@ class TooManyFreeCalls(CallError):
     type = "rate_limit_error"
     code = "free_model_limit"
     should_retry = True
+
+
+class TooFast(CallError):
+    """A person or a task makes more calls in a minute than it may."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    should_retry = True
+
+
+class TooManyAtOnce(CallError):
+    """A person has more calls under way than they may."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_calls_at_once"
+    should_retry = True
+
+
+class Looping(CallError):
+    """An agent's task goes round in circles. Asking again at once is what it must not do."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "task_looping"
 
 
 class Busy(CallError):

@@ -15,5 +15,7 @@ class Patience:
     """How long the rest of an answer is read for its usage after the caller has left, where output is not visible."""
     call_s: float = 3600
     """No call runs longer."""
+    loop_s: float = 1
+    """The unit of the waits that slow a task which goes round in circles, see `loops`."""
     look_every_s: float = 5
     """How often callers who do not read and calls without end are looked for."""

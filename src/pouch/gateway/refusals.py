@@ -1,7 +1,7 @@
 """How a refusal of the ledger is said to a caller: 402 with the reason, the amounts, and where to buy."""
 
 from pouch.base.money import Money
-from pouch.catalog.cost import worst_case_nanos
+from pouch.gateway.affordable import affordable_tokens
 from pouch.gateway.errors import BadKey, CallError, NoCredits
 from pouch.gateway.request import ChatRequest
 from pouch.ledger.operations import RefusalSource, Refused
@@ -12,6 +12,7 @@ _WHOSE: dict[RefusalSource, str] = {
     "member_limit": "your limit in this organization",
     "organization_limit": "this organization's limit",
     "run_limit": "this run's cap",
+    "task_limit": "what one task may spend here",
 }
 HOLDS_RETRY_AFTER_S = 2
 
@@ -40,18 +41,3 @@ def refusal_error(refused: Refused, request: ChatRequest, billing_url: str) -> C
         remedy = f"Buy credits: {billing_url}" if refused.source == "credits" else f"See {billing_url}"
         message = f"This call may cost up to {needed} and {available} of {_WHOSE[refused.source]} is left. {remedy}"
     return NoCredits(message, metadata=metadata, retry_after_s=HOLDS_RETRY_AFTER_S if refused.may_wait else None)
-
-
-def affordable_tokens(request: ChatRequest, budget_nanos: int) -> int:
-    """The largest `max_tokens` whose worst case fits the budget; 0 when not even the input does."""
-
-    def worst(tokens: int) -> int:
-        return worst_case_nanos(
-            request.model.price, input_tokens_max=request.bound.tokens_max, output_tokens_max=tokens, images=0
-        )
-
-    low, high = 0, request.output_max
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if worst(middle) <= budget_nanos else (low, middle - 1)
-    return low

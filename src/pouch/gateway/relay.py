@@ -30,6 +30,8 @@ class Relay:
     asked_usage: bool
     text_bytes: int = 0
     """UTF-8 bytes of output seen so far, visible and reasoning."""
+    has_called: bool = False
+    """A tool was called."""
     usage: Mapping[str, object] | None = None
     """What the upstream said last; a running count until the answer is whole."""
     is_done: bool = False
@@ -62,6 +64,13 @@ class Relay:
         if self.failed is None and not self.is_whole:
             self.failed = UpstreamFailed("The model's server broke off in the middle of its answer.")
         return rest
+
+    def saw_whole(self, choices: object) -> None:
+        """The same of an answer that was not streamed."""
+        for choice in choices if isinstance(choices, list) else ():
+            message = choice.get("message") if isinstance(choice, dict) else None
+            self._finished[len(self._finished)] = True
+            self.has_called |= isinstance(message, dict) and bool(message.get("tool_calls"))
 
     def closing(self, usage: bytes) -> bytes:
         """The last events, after the charge: the held back chunk, the usage with its cost, the end."""
@@ -125,6 +134,8 @@ class Relay:
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 self.text_bytes += text_bytes(delta)
+                if delta.get("tool_calls"):
+                    self.has_called = True
         return finishes
 
 

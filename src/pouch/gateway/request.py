@@ -1,14 +1,14 @@
 """A chat completion request: what of it we read, and what is forwarded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from pouch.catalog.cost import worst_case_nanos
 from pouch.catalog.errors import UnpricedUsage
 from pouch.catalog.types import Model
-from pouch.gateway.bound import InputBound, input_bound, output_bound
+from pouch.gateway.bound import InputBound, OutputBound, input_bound, output_bound
 from pouch.gateway.dialects import adapt
 from pouch.gateway.errors import BadRequest
 
@@ -22,12 +22,23 @@ class ChatRequest:
 
     model: Model
     bound: InputBound
-    output_max: int
+    output: OutputBound
     is_stream: bool
     asked_usage: bool
     """Whether the caller wants usage as a chunk of its own."""
+    offers_tools: bool
     forward: bytes
+    searches: int
     worst_case_nanos: int
+
+    @property
+    def output_max(self) -> int:
+        """The most tokens that can come back."""
+        return self.output.tokens_max
+
+    def worst_case_with(self, max_tokens: int) -> int:
+        """What it would cost at most with another `max_tokens`."""
+        return _worst_case(self.model, self.bound, replace(self.output, each=max_tokens), self.searches)
 
 
 def read_body(body: bytes) -> dict[str, object]:
@@ -81,18 +92,24 @@ def chat_request(request: dict[str, object], model: Model) -> ChatRequest:
         raise BadRequest("The body is nested too deeply.") from None
 
     bound = input_bound(request)
-    output_max = output_bound(request, min(model.max_tokens, model.context_window))
+    output = output_bound(request, min(model.max_tokens, model.context_window))
+    searches = 1 if request.get("web_search_options") is not None else 0
     try:
-        worst = worst_case_nanos(
-            model.price,
-            input_tokens_max=bound.tokens_max,
-            output_tokens_max=output_max,
-            images=bound.images if model.price is not None and "image" in model.price.nanos_per_mtok else 0,
-            searches=1 if request.get("web_search_options") is not None else 0,
-        )
+        worst = _worst_case(model, bound, output, searches)
     except UnpricedUsage as error:
         raise BadRequest(f"{model.id} does not offer this: {error}.") from None
-    return ChatRequest(model, bound, output_max, is_stream, asked_usage, written, worst)
+    offers_tools = bool(request.get("tools"))
+    return ChatRequest(model, bound, output, is_stream, asked_usage, offers_tools, written, searches, worst)
+
+
+def _worst_case(model: Model, bound: InputBound, output: OutputBound, searches: int) -> int:
+    return worst_case_nanos(
+        model.price,
+        input_tokens_max=bound.tokens_max,
+        output_tokens_max=output.tokens_max,
+        images=bound.images if model.price is not None and "image" in model.price.nanos_per_mtok else 0,
+        searches=searches,
+    )
 
 
 def _flag(request: Mapping[str, object], name: str) -> bool:

@@ -20,6 +20,7 @@ from pouch.catalog.cost import cost_nanos
 from pouch.catalog.counts import counts_from_openai
 from pouch.catalog.errors import UnpricedUsage, UnusableUsage
 from pouch.catalog.types import Counts
+from pouch.gateway.affordable import Lowered, lowered
 from pouch.gateway.origin import NOWHERE, Origin
 from pouch.gateway.request import ChatRequest
 from pouch.identity.types import Caller
@@ -65,7 +66,11 @@ class Settlement:
     started_at: datetime
     origin: Origin = NOWHERE
     id: UUID = field(default_factory=new_id)
+    task_subject: UUID | None = None
+    """Whose limit counts, too: that of the task which the call is a part of."""
     hold: Hold | None = None
+    lowered: Lowered | None = None
+    """That the call was made smaller, to fit what there is."""
     is_asked: bool = False
     """The upstream was called; from here on the call leaves a record."""
     is_settled: bool = False
@@ -76,19 +81,33 @@ class Settlement:
         """Whether no money is involved."""
         return self.request.model.is_free
 
-    async def place_hold(self) -> Refused | None:
+    async def place_hold(self, *, waits: bool = True) -> Refused | None:
         """Set the worst case aside. None when admitted. Free models hold nothing."""
         if self.is_free:
             return None
         caller = self.caller
-        subjects = (*caller.counts_for, caller.key_id, caller.person_id, caller.organization_id)
+        subjects: tuple[UUID, ...] = (*caller.counts_for, caller.key_id, caller.person_id, caller.organization_id)
+        if self.task_subject is not None:
+            subjects = (self.task_subject, *subjects)
         # A price of zero for this call still needs a row to hang the charge on.
-        hold = Hold(self.id, caller.organization_id, max(1, self.request.worst_case_nanos), subjects, self.lease_id)
+        most = max(1, self.request.worst_case_nanos)
+        hold = Hold(self.id, caller.organization_id, most, subjects, self.lease_id, waits)
         answer = await self.ledger.hold(hold)
         if isinstance(answer, Refused):
             return answer
         self.hold = hold
         return None
+
+    def lower(self, refused: Refused) -> bool:
+        """Make the call small enough for the budget that refused it; whether that could be done, see `affordable`."""
+        if refused.source in {"blocked", "debt"}:
+            return False
+        request = lowered(self.request, refused.available_nanos)
+        if request is None:
+            return False
+        asked = self.lowered.asked if self.lowered is not None else self.request.output.each
+        self.request, self.lowered = request, Lowered(asked, request.output.each, refused.source)
+        return True
 
     def judge_usage(self, usage: Mapping[str, object] | None, output_bytes: int) -> tuple[Counts, int, bool]:
         """What the call is billed for, what that costs, and whether it is an estimate."""
@@ -127,7 +146,7 @@ class Settlement:
         self.is_settled = True
         if self.hold is None:
             self.ledger.record(record)
-            return Charged(counts, 0, is_estimated)
+            return Charged(counts, 0, is_estimated, None)
         captured = await self.ledger.capture(Capture(self.hold, cost, record=record))
         if captured.overrun_nanos:
             log.error(
@@ -136,7 +155,7 @@ class Settlement:
                 upstream=self.request.model.upstream.id,
                 overrun_nanos=captured.overrun_nanos,
             )
-        return Charged(counts, captured.charged_nanos, is_estimated)
+        return Charged(counts, captured.charged_nanos, is_estimated, self.lowered)
 
     def release(self) -> None:
         """The call failed before anything was sent: give the hold back and charge nothing."""
@@ -179,3 +198,4 @@ class Charged:
     counts: Counts
     charged_nanos: int
     is_estimated: bool
+    lowered: Lowered | None

@@ -3,7 +3,7 @@
 In words. A batch is judged in the order its operations arrived, each seeing the effect of those before it.
 
 - A **hold** is admitted when no subject of it is blocked, the organization owes nothing, and its amount fits what is
-  left and not held of every limit (run, key, member, organization) and of the credits. The first that does not
+  left and not held of every limit (run, task, key, member, organization) and of the credits. The first that does not
   allow it names itself. A hold that would fit if nothing were held may wait; then every later hold of the batch that
   draws on the same budget waits behind it, so that nobody is overtaken. One that only a top-up under way can make fit
   waits the same way.
@@ -50,12 +50,13 @@ from pouch.ledger.operations import (
 )
 
 HoldState = Literal["open", "captured", "released", "expired"]
-LimitKind = Literal["run", "key", "member", "organization"]
+LimitKind = Literal["run", "task", "key", "member", "organization"]
 Period = Literal["day", "week", "month", "ever"]
 
-REFUSAL_ORDER: dict[LimitKind, int] = {"run": 0, "key": 1, "member": 2, "organization": 3}
+REFUSAL_ORDER: dict[LimitKind, int] = {"run": 0, "task": 1, "key": 2, "member": 3, "organization": 4}
 SOURCES: dict[LimitKind, RefusalSource] = {
     "run": "run_limit",
+    "task": "task_limit",
     "key": "key_limit",
     "member": "member_limit",
     "organization": "organization_limit",
@@ -185,7 +186,7 @@ def _place(books: Books, hold: Hold) -> Answer:
         if refused.source == "credits":
             _judge_threshold(books, hold.organization_id, customer, "refusal")
             refused = replace(refused, top_up=top_up_of(books.thresholds.get(hold.organization_id)))
-        if refused.may_wait:
+        if refused.may_wait and hold.waits:
             books.queued.add(refused.budget)
         return refused
     amount = hold.amount_nanos

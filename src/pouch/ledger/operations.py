@@ -34,7 +34,9 @@ Account: TypeAlias = UUID | Receivable | SystemAccount
 """An organization's id names its customer account."""
 
 TransferKind = Literal["purchase", "grant", "inference", "overrun", "agents", "refund", "dispute", "debt", "adjustment"]
-RefusalSource = Literal["blocked", "debt", "run_limit", "key_limit", "member_limit", "organization_limit", "credits"]
+RefusalSource = Literal[
+    "blocked", "debt", "run_limit", "task_limit", "key_limit", "member_limit", "organization_limit", "credits"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Hold:
     amount_nanos: int
     subjects: tuple[UUID, ...] = ()
     lease_id: UUID | None = None
+    waits: bool = True
+    """Whether it stands in line for credits that others hold. One that has waited before does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,11 @@ class Ticket:
         """The operation, if it is a hold."""
         return self.operation if isinstance(self.operation, Hold) else None
 
+    @property
+    def may_stand_in_line(self) -> bool:
+        """Whether it is a hold that waits, and somebody still wants it."""
+        return isinstance(self.operation, Hold) and self.operation.waits and not self.is_withdrawn
+
     def wait_in_line(self, refused: Refused, now: float, patience_s: float) -> None:
         """Stand in line, counted from the first time: what is waited for may change, the wait does not begin again."""
         if self.refused is None:

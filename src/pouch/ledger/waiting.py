@@ -21,7 +21,7 @@ class Waiting:
         if not self._lines:
             return None
         hold = ticket.hold
-        if hold is None:
+        if hold is None or not hold.waits:
             return None
         return next((budget for budget in (*hold.subjects, hold.organization_id) if budget in self._lines), None)
 

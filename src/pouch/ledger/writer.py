@@ -274,7 +274,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         freed: dict[UUID, None] = {}
         for ticket, answer in zip(tickets, answers, strict=True):
-            if isinstance(answer, Refused) and answer.may_wait and not self._stopping and not ticket.is_withdrawn:
+            if isinstance(answer, Refused) and answer.may_wait and ticket.may_stand_in_line and not self._stopping:
                 ticket.wait_in_line(answer, loop.time(), TOP_UP_PATIENCE_S if answer.awaits_top_up else LINE_PATIENCE_S)
                 self._waiting.join(answer.budget, ticket)
                 continue
