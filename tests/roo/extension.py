@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+from uuid import uuid4
 
 import httpx
+import orjson
 
 from pouch.base.ids import show_id
 from routes.stage import Somebody, Stage
@@ -135,6 +137,21 @@ class Extension:
     async def balance(self) -> httpx.Response:
         return await self.http.get("/api/extension/credit-balance", headers=self.as_session())
 
+    async def settings(self) -> dict[str, Any]:
+        """What it asks when it becomes active, and then every hour."""
+        answer = await self.http.get(
+            "/api/extension-settings", headers={"authorization": f"Bearer {self.jwt}", "user-agent": "node"}
+        )
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def change(self, settings: object, version: int | None = None) -> httpx.Response:
+        """A switch that its person pressed."""
+        body = {"settings": settings} | ({} if version is None else {"version": version})
+        headers = {"authorization": f"Bearer {self.jwt}", "content-type": "application/json", "user-agent": "node"}
+        return await self.http.patch("/api/user-settings", headers=headers, content=orjson.dumps(body))
+
     async def chat(self, model: str = "pouch/free", text: str = "one two three") -> httpx.Response:
         """A turn of a task, read to its end."""
         body: dict[str, Any] = {
@@ -156,6 +173,78 @@ class Extension:
             "x-stainless-retry-count": "0",
         }
         return await self.http.post("/proxy/v1/chat/completions", headers=headers, json=body)
+
+
+@dataclass
+class Telling:
+    """What the extension tells of a task while its person works."""
+
+    extension: Extension
+    task_id: str = field(default_factory=lambda: str(uuid4()))
+
+    async def event(self, type_: str, **properties: object) -> httpx.Response:
+        """One event, as it is sent for everything that happens."""
+        common = {
+            "appName": "roo-cline",
+            "appVersion": VERSION,
+            "vscodeVersion": "1.99.0",
+            "platform": "linux",
+            "editorName": "Visual Studio Code",
+            "language": "en",
+            "mode": "code",
+            "cloudIsAuthenticated": True,
+            "taskId": self.task_id,
+            "apiProvider": "roo",
+            "modelId": "pouch/free",
+            "diffStrategy": "multi-search-and-replace",
+            "isSubtask": False,
+            "repositoryName": "harbor/pier",
+        }
+        document = {"type": type_, "properties": {**common, **properties}}
+        return await self.post("/api/events", content=orjson.dumps(document))
+
+    async def post(self, path: str, *, content: bytes, **headers: str) -> httpx.Response:
+        """Telemetry sends no user agent of its own."""
+        given = {
+            "content-type": "application/json",
+            "authorization": f"Bearer {self.extension.jwt}",
+            "user-agent": "node",
+        }
+        return await self.extension.http.post(path, headers=given | headers, content=content)
+
+    async def say(self, ts: int, text: str, *, about: str = "text", partial: bool = False) -> httpx.Response:
+        """A message of the task."""
+        message = {"ts": ts, "type": "say", "say": about, "text": text, "partial": partial}
+        return await self.event("Task Message", message=message)
+
+    async def completion(self, tokens_in: int, tokens_out: int, cost: float) -> httpx.Response:
+        """A call to a model, of whichever provider."""
+        return await self.event(
+            "LLM Completion",
+            inputTokens=tokens_in,
+            outputTokens=tokens_out,
+            cacheReadTokens=0,
+            cacheWriteTokens=0,
+            cost=cost,
+        )
+
+    async def backfill(self, messages: object) -> httpx.Response:
+        """All messages at once, before a task is shared that is not kept."""
+        parts: dict[str, tuple[str | None, bytes, str | None]] = {
+            "taskId": (None, self.task_id.encode(), None),
+            "properties": (None, orjson.dumps({"taskId": self.task_id, "mode": "code"}), None),
+            "file": ("task.json", orjson.dumps(messages), "application/json"),
+        }
+        headers = {"authorization": f"Bearer {self.extension.jwt}", "user-agent": "node"}
+        return await self.extension.http.post("/api/events/backfill", headers=headers, files=parts)
+
+    async def share(self, visibility: str = "public") -> httpx.Response:
+        """The Share button."""
+        return await self.extension.http.post(
+            "/api/extension/share",
+            headers=self.extension.as_session(),
+            content=orjson.dumps({"taskId": self.task_id, "visibility": visibility}),
+        )
 
 
 async def signed_in(browser: Browser, extension: Extension, *, organization: str | None = None) -> Extension:

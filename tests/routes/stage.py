@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -18,9 +20,10 @@ from pouch.agents.wishes import stop
 from pouch.agents.workers import show
 from pouch.app.root import Root
 from pouch.app.serving import running
-from pouch.base.database import Database
+from pouch.base.database import Connection, Database
 from pouch.base.ids import derived_id, new_id, show_id
 from pouch.base.money import Money
+from pouch.base.signed_ids import SignedIds
 from pouch.catalog.apply import apply
 from pouch.embedded.ends import Ends
 from pouch.embedded.mailbox.reading import Readable
@@ -29,6 +32,7 @@ from pouch.identity.addresses import read_address
 from pouch.identity.devices import add_device, new_secret
 from pouch.identity.keys import add_key
 from pouch.identity.links import LinkKind, Tokens, add_link
+from pouch.identity.organizations import add_organization
 from pouch.identity.passwords import Passwords
 from pouch.identity.people import add_person
 from pouch.identity.session_tokens import SessionTokens
@@ -38,6 +42,9 @@ from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
 from pouch.payments.purchases import add_purchase, mark_credited
 from pouch.payments.types import Order, Payment
+from pouch.roo import shares
+from pouch.roo.reported import About, Message
+from pouch.roo.tasks import find_own, keep_messages, task_of
 from pouch.settings import Settings
 from pouch.web.assets import Assets
 from pouch.web.cookies import cookie_name
@@ -97,6 +104,7 @@ class Stage:
             whose = person.id, person.organization_id
             editor = await add_device(db, *whose, kind="editor", name=email, secret=client)
             terminal = await add_device(db, *whose, kind="cli", name=email)
+            await add_task(db, person)
         token, terminal_token = (
             self.session_tokens.make(device, person.id, None, lifetime_s=600) for device in (editor, terminal)
         )
@@ -206,6 +214,32 @@ class Stage:
         """Their editor."""
         return show_id("dev", owner.device_id)
 
+    async def task(self, owner: Somebody) -> str:
+        """Their task."""
+        async with self.database.transaction() as db:
+            task = await find_own(db, owner.person.id, task_name(owner))
+        return show_id("task", task.id)
+
+    async def share(self, owner: Somebody) -> str:
+        """A link to it."""
+        return show_id("shr", await self._share(owner))
+
+    async def shared(self, owner: Somebody) -> str:
+        """What opens that link."""
+        return SignedIds(self.settings.secret_keys, shares.PURPOSE).write(await self._share(owner))
+
+    async def _share(self, owner: Somebody) -> UUID:
+        async with self.database.transaction() as db:
+            task = await find_own(db, owner.person.id, task_name(owner))
+            share, _ = await shares.share_task(db, task.id, "public", days=1)
+        return share.id
+
+    async def shared_organization(self, owner: Somebody) -> str:
+        """An organization that they own."""
+        async with self.database.transaction() as db:
+            organization = await add_organization(db, f"Harbor of {owner.email}", owner.person)
+        return show_id("org", organization.id)
+
     async def ticket(self, owner: Somebody) -> str:
         """Their permission for an editor."""
         async with self.database.transaction() as db:
@@ -260,6 +294,23 @@ class Stage:
         async with self.database.transaction() as db:
             made = await add_link(db, kind, read_address(email), None if kind == "invite" else owner.person.id)
         return self.tokens.path(kind, made.id).rpartition("/")[2]
+
+
+def task_name(owner: Somebody) -> str:
+    """What their editor calls the task."""
+    return f"task of {owner.email}"
+
+
+async def add_task(db: Connection, person: Person) -> None:
+    """A task of somebody's editor that their name is in."""
+    about = About(f"task of {person.email}", None, None, None, None)
+    task_id = await task_of(db, person.id, person.organization_id, about)
+    assert task_id is not None
+    await keep_messages(db, task_id, [Message(1, "say", "text", f"Ask {person.email}", 0, is_partial=False)])
+
+
+async def _client_task(_stage: Stage, owner: Somebody) -> str:
+    return quote(task_name(owner))
 
 
 @asynccontextmanager
@@ -332,6 +383,10 @@ THINGS: dict[str, Thing] = {
     "session": Stage.session,
     "device": Stage.device,
     "ticket": Stage.ticket,
+    "task": Stage.task,
+    "share": Stage.share,
+    "client_task": _client_task,
+    "organization": Stage.shared_organization,
     "slug": _named("supernova"),
     "procedures": _named("auth.me"),
     "session_id": _checkout,
@@ -362,6 +417,7 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/change-address/{token}": {"token": _mailed("change")},
     "/undo-change/{token}": {"token": _mailed("undo")},
     "/invitation/{token}": {"token": _mailed("invite")},
+    "/shared/{token}": {"token": Stage.shared},
     "/v1/client/sessions/{session}/tokens": {"session": Stage.device},
     "/v1/client/sessions/{session}/remove": {"session": Stage.device},
     "/embedded/cards/pay/{session_id}/authentication": {"session_id": _unconfirmed},

@@ -12,7 +12,7 @@ from conftest import at_database
 from pouch.base.ids import new_id, show_id
 from pouch.web.cookies import cookie_name
 from pouch.web.security import security_headers
-from routes.stage import PASSWORD, PLACE, Somebody, Stage, opened
+from routes.stage import PASSWORD, PLACE, Somebody, Stage, opened, task_name
 from routes.table import VISITORS, Case, cases
 from routes.walking import BESIDE_THE_ROUTES, routes_of
 from support.cards import uses_sdk
@@ -30,6 +30,10 @@ UNKNOWN = {
     "/usage/{id}": "gen",
     "/keys/{key}/revoke": "key",
     "/extension/sign-in/{ticket}": "tick",
+    "/tasks/{task}": "task",
+    "/tasks/{task}/delete": "task",
+    "/tasks/{task}/shares": "task",
+    "/organizations/{organization}/editors": "org",
     "/v1/client/sessions/{session}/tokens": "dev",
     "/v1/client/sessions/{session}/remove": "dev",
     "/agents/{run}": "run",
@@ -62,6 +66,9 @@ FORMS: dict[str, Form] = {
         "state": new_id().hex,
         "organization": show_id("org", visitor.person.organization_id),
     },
+    "/tasks/settings": lambda *_: {"keeps_tasks": "on", "keep_days": "30"},
+    "/tasks/{task}/shares": lambda *_: {"visibility": "public"},
+    "/organizations/{organization}/editors": lambda *_: {"allows_all": "on", "share_days": "7"},
     "/cli/sign-in": lambda _, visitor: {
         "callback": "http://127.0.0.1:49152/callback",
         "state": new_id().hex,
@@ -86,6 +93,20 @@ BODIES: dict[str, dict[str, object]] = {
     "/api/v1/agent-runs/{run}/cap": {"cap_usd": "2"},
 }
 """What programs post there, each time as a new intention."""
+DOCUMENTS: dict[str, Callable[[Somebody], dict[str, object]]] = {
+    "/api/user-settings": lambda _: {"settings": {"taskSyncEnabled": True}},
+    "/api/events": lambda _: {"type": "Task Created", "properties": {"taskId": "another task"}},
+    "/api/extension/share": lambda visitor: {"taskId": task_name(visitor), "visibility": "public"},
+}
+"""What programs send as JSON, by who sends it."""
+FILES = {
+    "/api/events/backfill": {
+        "taskId": (None, "another task"),
+        "properties": (None, "{}"),
+        "file": ("task.json", '[{"ts": 1, "type": "say", "say": "text", "text": "Hello"}]'),
+    }
+}
+"""What they send as several parts."""
 
 
 @pytest.fixture(scope="module")
@@ -226,14 +247,19 @@ async def ask(
     """Send what the page or program would send. Streams without an end are left after their head."""
     client.cookies.clear()
     form = FORMS.get(case.path)
+    document = DOCUMENTS.get(case.path)
+    body = document(who) if document and who else None
     asks_a_model = case.path.endswith(("/chat/completions", "/api/try"))
     is_api = case.path.startswith(("/api/v1/billing/", "/api/v1/agent-runs")) and case.method == "POST"
+    if is_api:
+        body = BODIES.get(case.path, {})
     async with client.stream(
         case.method,
         address,
         headers=stage.headers(who, by=case.opened_by) | ({"idempotency-key": new_id().hex} if is_api else {}),
         data=form(owner, who or owner) if form and case.method == "POST" else None,
-        json=QUESTION if asks_a_model else BODIES.get(case.path, {}) if is_api else None,
+        json=QUESTION if asks_a_model else body,
+        files=FILES.get(case.path),
     ) as answer:
         if not (case.path == "/events" and answer.is_success):
             await answer.aread()

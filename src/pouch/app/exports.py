@@ -10,6 +10,7 @@ from pouch.identity.export import Exporter, Json
 from pouch.identity.types import OrganizationId
 from pouch.ledger.history import lines
 from pouch.payments.purchases import list_purchases, pending_total
+from pouch.roo.export import export_tasks
 from pouch.usage.store import newest_calls
 
 ROWS_MAX = 100_000
@@ -91,4 +92,9 @@ def _time(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-EXPORTERS: Mapping[str, Exporter] = {"purchases": _purchases, "ledger": _ledger, "usage": _usage}
+EXPORTERS: Mapping[str, Exporter] = {
+    "purchases": _purchases,
+    "ledger": _ledger,
+    "usage": _usage,
+    "tasks": export_tasks,
+}

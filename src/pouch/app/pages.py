@@ -44,6 +44,7 @@ from pouch.payments.events import Inbox
 from pouch.payments.sync import Sync
 from pouch.payments.webhooks import Webhooks
 from pouch.roo.room import RooRoom
+from pouch.roo.tasks import forget_person
 from pouch.site.pages import SitePages
 from pouch.usage.days import spent_by_key
 from pouch.usage.pages import UsagePages
@@ -108,8 +109,9 @@ async def pages(
         example_model=paid_model,
         exporters=EXPORTERS,
         obstacles=[payment_obstacle],
+        farewells=[forget_person],
         key_spending=key_spending,
-        device_ended=programs.ring.forget,
+        devices_ended=programs.ring.forget_person,
     )
     web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database).find
     streams = Streams(web, Live(database).look)

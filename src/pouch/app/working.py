@@ -15,6 +15,7 @@ from pouch.billing.once import forget_old_requests
 from pouch.embedded.ends import Ends
 from pouch.gateway.idempotency import forget_old_keys
 from pouch.identity.links import Tokens, forget_old_links
+from pouch.identity.tickets import forget_old_tickets
 from pouch.jobs.registry import Jobs
 from pouch.ledger.leases import sweep
 from pouch.mail.compose import Sender
@@ -26,10 +27,13 @@ from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
 from pouch.payments.jobs import PaymentJobs
 from pouch.payments.sync import Sync
+from pouch.roo.tasks import forget_old_tasks
 from pouch.settings import Settings, SettingsError
 
 SWEEP_EVERY_S = 5
 FORGET_EVERY_S = 3600
+FORGET_TASKS_EVERY_S = 600
+"""Some hundred each time, so that a large history goes within a day and nobody waits for it."""
 
 log = structlog.get_logger()
 
@@ -61,6 +65,8 @@ async def _work(settings: Settings) -> None:
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
         jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))
+        jobs.every(FORGET_EVERY_S, "identity.forget_tickets", _Forget(database, forget_old_tickets))
+        jobs.every(FORGET_TASKS_EVERY_S, "roo.forget_tasks", _Forget(database, forget_old_tasks))
         try:
             await jobs.run(stop)
         finally:

@@ -21,6 +21,9 @@ from pouch.mail.outbox import forget
 Obstacle: TypeAlias = Callable[[Connection, OrganizationId], Awaitable[str | None]]
 """Why an organization's account cannot be deleted now, as a sentence, or None. Rooms above this one have theirs."""
 
+Farewell: TypeAlias = Callable[[Connection, PersonId], Awaitable[None]]
+"""Forgets what a room above this one keeps about a person."""
+
 _NOBODY = "deleted account"
 
 
@@ -34,7 +37,9 @@ async def find_obstacle(db: Connection, person: Person, others: Sequence[Obstacl
     return None
 
 
-async def close_account(db: Connection, person_id: PersonId, others: Sequence[Obstacle] = ()) -> None:
+async def close_account(
+    db: Connection, person_id: PersonId, others: Sequence[Obstacle] = (), farewells: Sequence[Farewell] = ()
+) -> None:
     """Delete an account: nobody can sign in or call, and name and address are gone. Repeating it changes nothing.
 
     What the books need stays under the organization's id: purchases, ledger and usage. Raises CannotClose with the
@@ -50,6 +55,8 @@ async def close_account(db: Connection, person_id: PersonId, others: Sequence[Ob
     await _revoke_keys(db, person_id)
     await revoke_devices(db, person_id)
     await end_sessions(db, person_id)
+    for farewell in farewells:
+        await farewell(db, person_id)
     await forget(db, person.email)
     await letters.tell_account_deleted(db, person)
     await _forget_person(db, person)

@@ -3,7 +3,7 @@
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.ids import new_id, read_id
-from pouch.identity.types import Organization, OrganizationId, Person, Role
+from pouch.identity.types import Organization, OrganizationId, Person, PersonId, Role
 from pouch.ledger.accounts import open_account
 
 NAME_LENGTH_MAX = 80
@@ -43,6 +43,13 @@ async def find_organizations(db: Connection, text: str) -> list[Organization]:
         {"id": read_id("org", text), "name": text.strip()},
     )
     return [Organization(*row) for row in await rows.fetchall()]
+
+
+async def owner_of(db: Connection, organization_id: OrganizationId) -> PersonId | None:
+    """Whose own organization this is. None for a shared one."""
+    rows = await db.execute("SELECT personal_of FROM identity_organizations WHERE id = %s", (organization_id,))
+    row = await rows.fetchone()
+    return row[0] if row else None
 
 
 def read_name(text: str) -> str:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pouch.base.database import Database
-from pouch.identity.closing import Obstacle
+from pouch.identity.closing import Farewell, Obstacle
 from pouch.identity.entrance import Entrance
 from pouch.identity.errors import VerificationNeeded
 from pouch.identity.export import Exporter
@@ -20,7 +20,7 @@ from pouch.identity.sessions import find_session
 from pouch.identity.settings_pages import SettingsPages
 from pouch.identity.sign_in_pages import SignInPages
 from pouch.identity.throttles import Throttles
-from pouch.identity.types import DeviceId, SignedIn
+from pouch.identity.types import PersonId, SignedIn
 from pouch.web.cookies import cookie_name
 from pouch.web.pages import Web
 from pouch.web.problems import is_for_programs
@@ -29,7 +29,8 @@ from pouch.web.problems import is_for_programs
 class IdentityPages:
     """Sign-in, sign-up, the links of mails, the settings and the keys.
 
-    `exporters` add to what a person can download, `obstacles` say why an account cannot be deleted now.
+    `exporters` add to what a person can download, `obstacles` say why an account cannot be deleted now,
+    `farewells` forget what other rooms keep about somebody who goes.
     """
 
     def __init__(  # noqa: PLR0913 -- what these pages need, by name
@@ -43,8 +44,9 @@ class IdentityPages:
         example_model: Callable[[], str],
         exporters: Mapping[str, Exporter] | None = None,
         obstacles: Sequence[Obstacle] = (),
+        farewells: Sequence[Farewell] = (),
         key_spending: KeySpending | None = None,
-        device_ended: Callable[[DeviceId], None] = lambda _: None,
+        devices_ended: Callable[[PersonId], None] = lambda _: None,
     ) -> None:
         self._web = web
         self._database = database
@@ -54,7 +56,15 @@ class IdentityPages:
         self._parts = (
             SignInPages(web, means, entrance),
             LinkPages(web, means, entrance),
-            SettingsPages(web, means, entrance, exporters=exporters or {}, obstacles=obstacles, ended=device_ended),
+            SettingsPages(
+                web,
+                means,
+                entrance,
+                exporters=exporters or {},
+                obstacles=obstacles,
+                farewells=farewells,
+                ended=devices_ended,
+            ),
             KeyPages(web, database, keys, example_model, key_spending),
         )
 

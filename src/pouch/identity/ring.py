@@ -78,8 +78,11 @@ class Ring(ABC, Generic[Found]):
 
     def forget(self, row_id: UUID) -> None:
         """Look it up anew from now on. Call it after the commit that revoked it."""
+        self._forget(lambda found: self._id_of(found) == row_id)
+
+    def _forget(self, is_meant: Callable[[Found], bool]) -> None:
         self._forgotten += 1
-        for digest in [digest for digest, known in self._known.items() if self._id_of(known.found) == row_id]:
+        for digest in [digest for digest, known in self._known.items() if is_meant(known.found)]:
             del self._known[digest]
 
     async def run(self) -> None:

@@ -12,7 +12,7 @@ from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id, show_id
 from pouch.base.languages import later, say
 from pouch.identity.browsers import browser_words
-from pouch.identity.closing import Obstacle, close_account, find_obstacle
+from pouch.identity.closing import Farewell, Obstacle, close_account, find_obstacle
 from pouch.identity.devices import list_devices, revoke_device
 from pouch.identity.entrance import Entrance
 from pouch.identity.errors import WrongPassword
@@ -46,7 +46,8 @@ DONE = {
 class SettingsPages:
     """The pages below /settings.
 
-    `exporters` and `obstacles` come from the rooms above this one; `ended` hears of a program that was signed out.
+    `exporters`, `obstacles` and `farewells` come from the rooms above this one; `ended` hears of a person whose
+    programs were signed out.
     """
 
     def __init__(  # noqa: PLR0913 -- what these pages need, by name
@@ -57,7 +58,8 @@ class SettingsPages:
         *,
         exporters: Mapping[str, Exporter],
         obstacles: Sequence[Obstacle],
-        ended: Callable[[DeviceId], None],
+        farewells: Sequence[Farewell],
+        ended: Callable[[PersonId], None],
     ) -> None:
         self._web = web
         self._database = means.database
@@ -66,6 +68,7 @@ class SettingsPages:
         self._moving = Moving(means)
         self._exporters = exporters
         self._obstacles = obstacles
+        self._farewells = farewells
         self._ended = ended
 
     def routes(self) -> list[Route]:
@@ -140,6 +143,7 @@ class SettingsPages:
             return await self._forms.draw(request, "identity/settings_password.html", form, wrong)
         except PouchError as error:
             return await self._forms.draw(request, "identity/settings_password.html", form, error)
+        self._ended(PersonId(viewer.person_id))
         return self._forms.let_in(secret, "/settings?done=password")
 
     async def end_session(self, request: Request) -> Response:
@@ -160,7 +164,7 @@ class SettingsPages:
             raise NotFound("There is no such program.")
         async with self._database.transaction() as db:
             await revoke_device(db, PersonId(viewer.person_id), DeviceId(device_id))
-        self._ended(DeviceId(device_id))
+        self._ended(PersonId(viewer.person_id))
         return go("/settings?done=device#h-devices")
 
     async def end_others(self, request: Request) -> Response:
@@ -201,9 +205,10 @@ class SettingsPages:
             if form.get("email", "").strip().casefold() != viewer.email.casefold():
                 raise InvalidInput(say("Type %(email)s to delete the account.", email=viewer.email), field="email")
             async with self._database.transaction() as db:
-                await close_account(db, PersonId(viewer.person_id), self._obstacles)
+                await close_account(db, PersonId(viewer.person_id), self._obstacles, self._farewells)
         except PouchError as error:
             return await self._delete_form(request, viewer, form, error)
+        self._ended(PersonId(viewer.person_id))
         response = RedirectResponse("/deleted", status_code=303)
         clear_cookie(response, self._web.settings)
         return response

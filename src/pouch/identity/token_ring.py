@@ -43,6 +43,10 @@ class TokenRing(Ring[Holder]):
             return None
         return self._noted(holder)
 
+    def forget_person(self, person_id: UUID) -> None:
+        """Look all tokens of a person up anew. Call it after the commit that signed their programs out."""
+        self._forget(lambda holder: holder.person_id == person_id)
+
     def _id_of(self, found: Holder) -> UUID:
         return found.device_id
 

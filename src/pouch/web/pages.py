@@ -45,6 +45,8 @@ class Web:
         """A sentence above every page, such as the warning that play money is accepted."""
         self.dialogs: dict[str, str] = {}
         """Dialogs on every page of a signed-in person: the id of each and its template. Rooms add theirs."""
+        self.body_bytes_max: dict[str, int] = {}
+        """Addresses that read more, or less, than others: the path and how many bytes. Rooms add theirs."""
         self._assets = Assets()
         self.templates = environment(settings, self._assets, templates)
 

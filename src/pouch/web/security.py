@@ -66,7 +66,8 @@ class Security:
             response = await self._web.error(request, refusal)
             await response(scope, receive, send_with_headers)
             return
-        await self._app(scope, limited(receive, headers), send_with_headers)
+        most = self._web.body_bytes_max.get(scope["path"])
+        await self._app(scope, limited(receive, headers, most), send_with_headers)
 
     def _language(self, scope: Scope) -> str:
         if is_for_programs(scope["path"]):
@@ -125,10 +126,14 @@ def checkout_origins(settings: Settings) -> tuple[str, ...]:
     return (_STRIPE_CHECKOUT,) if origin == _STRIPE_API else (_STRIPE_CHECKOUT, origin)
 
 
-def limited(receive: Receive, headers: Headers) -> Receive:
-    """Count what arrives. Reading more than is allowed raises BodyTooLarge where the body is read."""
+def limited(receive: Receive, headers: Headers, most: int | None = None) -> Receive:
+    """Count what arrives. Reading more than `most`, else than is usual for the kind of body, raises BodyTooLarge.
+
+    It is raised where the body is read.
+    """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    most = FORM_BYTES_MAX if kind in _FORM_KINDS else BODY_BYTES_MAX
+    if most is None:
+        most = FORM_BYTES_MAX if kind in _FORM_KINDS else BODY_BYTES_MAX
     announced = headers.get("content-length", "")
     seen = int(announced) if announced.isascii() and announced.isdigit() and int(announced) > most else 0
 

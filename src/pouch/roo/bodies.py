@@ -1,0 +1,71 @@
+"""Reading the JSON that editors send: bounded, and with nothing in it that cannot be stored."""
+
+import asyncio
+from collections.abc import Mapping
+
+import orjson
+from starlette.requests import Request
+
+from pouch.base.errors import InvalidInput, PouchError
+
+READ_TIMEOUT_S = 30
+
+
+class TooMuch(PouchError):
+    """More was sent than this address takes."""
+
+    code = "too_much"
+    status = 413
+
+
+async def read_json(request: Request, *, bytes_max: int = 64 * 1024) -> Mapping[str, object]:
+    """The JSON object in the body. Raises InvalidInput for anything else, and TooMuch."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > bytes_max:
+                    raise TooMuch(f"This address reads {bytes_max // 1024:,} kB at most.")
+    except TimeoutError:
+        raise InvalidInput("The body did not arrive in time.") from None
+    return read_object(bytes(body), "The body")
+
+
+def read_object(text: bytes | str, what: str) -> Mapping[str, object]:
+    """A JSON object. Raises InvalidInput for anything else."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise InvalidInput(f"{what} is not JSON.") from None
+    if not isinstance(document, dict):
+        raise InvalidInput(f"{what} must be a JSON object.")
+    return document
+
+
+def flag(document: Mapping[str, object], name: str) -> bool | None:
+    """True, false or nothing. Raises InvalidInput for another value."""
+    value = document.get(name)
+    if value is None and name not in document:
+        return None
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} must be true or false.", field=name)
+    return value
+
+
+def words(document: Mapping[str, object], name: str, *, length_max: int) -> str | None:
+    """A text on one line, cut to its length; None when there is none. Raises InvalidInput for another value."""
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidInput(f"{name} must be text.", field=name)
+    return " ".join(clean(value[: 4 * length_max]).split())[:length_max] or None
+
+
+def clean(text: str) -> str:
+    """The text without control characters but for line ends and tabs: none of them is for people to read."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
