@@ -4,7 +4,7 @@ CREATE SEQUENCE roo_settings_versions;
 
 -- What a person wants of their editors. The row is made when an editor or a page first asks.
 CREATE TABLE roo_person_settings (
-    person_id     uuid PRIMARY KEY REFERENCES identity_people (id),
+    person_id     uuid PRIMARY KEY,
     version       bigint NOT NULL DEFAULT nextval('roo_settings_versions'),
     keeps_tasks   boolean NOT NULL DEFAULT true,
     keep_days     integer DEFAULT 90 CONSTRAINT roo_person_settings_days CHECK (keep_days BETWEEN 1 AND 3650),
@@ -13,7 +13,7 @@ CREATE TABLE roo_person_settings (
 
 -- What the owners of a shared organization want of the editors of its members.
 CREATE TABLE roo_organization_settings (
-    organization_id    uuid PRIMARY KEY REFERENCES identity_organizations (id),
+    organization_id    uuid PRIMARY KEY,
     version            bigint NOT NULL DEFAULT nextval('roo_settings_versions'),
     records_tasks      boolean NOT NULL DEFAULT false,
     members_see_tasks  boolean NOT NULL DEFAULT false,

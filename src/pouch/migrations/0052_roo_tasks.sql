@@ -3,8 +3,8 @@
 -- A deleted task stays as a row without content for a while, so that an editor that goes on sending does not bring it back.
 CREATE TABLE roo_tasks (
     id               uuid PRIMARY KEY,
-    person_id        uuid NOT NULL REFERENCES identity_people (id),
-    organization_id  uuid NOT NULL REFERENCES identity_organizations (id),
+    person_id        uuid NOT NULL,
+    organization_id  uuid NOT NULL,
     client_task_id   text NOT NULL CONSTRAINT roo_tasks_named CHECK (char_length(client_task_id) BETWEEN 1 AND 100),
     title            text,
     mode             text,
