@@ -132,7 +132,8 @@ async def _close(db: Connection, run: Run, slices: list[Slice], at: datetime) ->
                 each.number,
             ),
         )
-        run = replace(run, billed_s=max(run.billed_s, until_s))
+        if is_charged:
+            run = replace(run, billed_s=until_s)
     await db.execute("UPDATE agent_runs SET billed_s = %s WHERE id = %s", (run.billed_s, run.id))
     return run
 
