@@ -1,8 +1,11 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from agents.house import House, opened
+from agents.local import sample_repository
+from agents.shop import Shop
 from pouch.base.database import Database
 
 
@@ -10,3 +13,8 @@ from pouch.base.database import Database
 async def house(database_url: str) -> AsyncIterator[House]:
     async with Database(database_url) as database:
         yield await opened(database)
+
+
+@pytest.fixture
+async def shop(house: House, tmp_path: Path) -> Shop:
+    return Shop(house, tmp_path, await sample_repository(tmp_path / "sample"))

@@ -1,73 +1,19 @@
 """A run from its start to its settled bill, with a real process as its agent."""
 
 import asyncio
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agents.house import House
-from agents.local import LocalWorkshop, refused, sample_repository
+from agents.local import refused
+from agents.shop import WAITS, WRITES, Shop
 from pouch.agents import wishes
 from pouch.agents.artifacts import list_artifacts, newest, read_whole
-from pouch.agents.events import RunEvent, events_after
-from pouch.agents.jobs import AgentJobs
-from pouch.agents.types import Run
 from pouch.base.money import Money
 from pouch.catalog.agent_price import time_cost_nanos
 
 pytestmark = pytest.mark.anyio
 
 HOUR = 5_000_000_000
-
-WRITES = """
-import json, pathlib, time
-print(json.dumps({"type": "message", "text": "I mend the sum."}))
-pathlib.Path("calc.py").write_text("def add(a, b):\\n    return a + b\\n")
-time.sleep(1.2)
-"""
-WAITS = """
-import json, pathlib, time
-pathlib.Path("notes.txt").write_text("half done\\n")
-print(json.dumps({"type": "message", "text": "I wait."}))
-while True:
-    time.sleep(0.05)
-"""
-
-
-class Shop:
-    """Workers of one database that work on a sample repository."""
-
-    def __init__(self, house: House, folder: Path, repository: str) -> None:
-        self.house, self.folder, self.repository = house, folder, repository
-
-    def workshop(self, agent: str, **more: Any) -> LocalWorkshop:
-        return LocalWorkshop(self.folder / "attempts", agent, **more)
-
-    def worker(self, workshop: LocalWorkshop) -> AgentJobs:
-        return AgentJobs(self.house.database, workshop, gateway_url="http://127.0.0.1:9")
-
-    async def events(self, run: Run) -> list[RunEvent]:
-        async with self.house.database.transaction() as db:
-            return await events_after(db, run.id, 0)
-
-    async def until(self, run: Run, holds: Callable[[Run], bool]) -> Run:
-        async with asyncio.timeout(30):
-            while not holds(now := await self.house.run(run)):
-                await asyncio.sleep(0.05)
-        return now
-
-    async def until_said(self, run: Run, text: str) -> None:
-        async with asyncio.timeout(30):
-            while not any(text in json.dumps(dict(each.body)) for each in await self.events(run)):
-                await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-async def shop(house: House, tmp_path: Path) -> Shop:
-    return Shop(house, tmp_path, await sample_repository(tmp_path / "sample"))
 
 
 async def test_a_run_works_saves_and_is_billed_to_the_second(shop: Shop) -> None:
