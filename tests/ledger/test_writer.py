@@ -159,6 +159,23 @@ async def test_a_caller_who_leaves_holds_nothing(writer: Writer, database_url: s
     assert await has(database_url, alice) == Balance(Money.parse("1"), ZERO, ZERO)
 
 
+async def test_a_caller_who_leaves_during_the_commit_holds_nothing(writer: Writer, database_url: str) -> None:
+    """Another process has the account locked, so the commit takes as long as we want."""
+    alice = await opened(database_url, "1")
+    async with await AsyncConnection.connect(database_url) as other:
+        await other.execute("SELECT 1 FROM ledger_accounts WHERE organization_id = %s FOR UPDATE", (alice,))
+        leaving = asyncio.create_task(writer.hold(hold_of(alice, "0.5")))
+        while not writer.in_flight_age_s:
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await other.rollback()
+    after = hold_of(alice, "1")
+    assert await writer.hold(after) == Admitted()
+    await writer.release(Release(after))
+    assert await has(database_url, alice) == Balance(Money.parse("1"), ZERO, ZERO)
+
+
 async def test_a_caller_who_leaves_between_the_answer_and_hearing_it_holds_nothing(
     writer: Writer, database_url: str
 ) -> None:
