@@ -133,6 +133,31 @@ async def test_a_hold_that_comes_later_stands_behind_those_who_wait(writer: Writ
     assert order == ["0.5", "0.1"]
 
 
+async def test_a_hold_that_comes_while_the_line_is_judged_again_stands_behind_it(
+    writer: Writer, database_url: str
+) -> None:
+    """The line is empty for as long as its holds are with the database."""
+    alice = await opened(database_url, "1")
+    blocking = hold_of(alice, "0.8")
+    await writer.hold(blocking)
+    order: list[str] = []
+
+    async def call(usd: str) -> None:
+        assert await writer.hold(hold_of(alice, usd)) == Admitted()
+        order.append(usd)
+
+    async with asyncio.TaskGroup() as calls, asyncio.timeout(4):
+        calls.create_task(call("0.5"))
+        for there in (True, False):
+            while (writer.in_line > 0) is not there:
+                await asyncio.sleep(0)
+        calls.create_task(call("0.1"))
+        while writer.in_line < 2:
+            await asyncio.sleep(0.01)
+        await writer.release(Release(blocking))
+    assert order == ["0.5", "0.1"]
+
+
 async def test_a_hold_that_can_never_fit_is_refused_at_once(writer: Writer, database_url: str) -> None:
     alice = await opened(database_url, "1")
     await writer.hold(hold_of(alice, "0.9"))

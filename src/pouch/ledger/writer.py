@@ -178,13 +178,8 @@ class Writer:
 
     def _enqueue(self, operation: Operation) -> Ticket:
         ticket = Ticket(operation, asyncio.get_running_loop().create_future())
-        budget = self._waiting.line_for(ticket)
-        if budget is None:
-            self._queue.append(ticket)
-            self._wake.set()
-        else:
-            # Somebody came before and still waits for the same credits: stand behind, and be judged with them.
-            self._waiting.join(budget, ticket)
+        self._queue.append(ticket)
+        self._wake.set()
         return ticket
 
     # ----------------------------------------------------------------- posting
@@ -222,8 +217,15 @@ class Writer:
         batch: list[Ticket] = []
         while queue and len(batch) < BATCH_MAX:
             ticket = queue.popleft()
-            if not ticket.is_withdrawn:
+            if ticket.is_withdrawn:
+                continue
+            # Asked now and not on arrival: while the line is judged again, nobody stands in it.
+            budget = self._waiting.line_for(ticket)
+            if budget is None:
                 batch.append(ticket)
+            else:
+                # Somebody came before and still waits for the same credits: stand behind, and be judged with them.
+                self._waiting.join(budget, ticket)
         return batch
 
     async def _post_until_answered(self, tickets: list[Ticket]) -> None:
