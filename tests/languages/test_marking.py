@@ -35,7 +35,7 @@ EXCEPT = {
     "embedded/cards": "another house, which plays a card processor for tests; it speaks English like the tests do",
     "site/templates/site/docs": "documentation is translated page by page, not sentence by sentence",
 }
-_PATH = re.compile(r"(?<![\w/])/[\w/-]+")
+_PATH = re.compile(r"https?://\S+|(?<![\w/])/[\w/#-]+")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
