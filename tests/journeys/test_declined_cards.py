@@ -121,8 +121,9 @@ async def test_carol_cannot_see_bobs_purchase(pouch: RunningPouch) -> None:
 
 
 def add(pouch: RunningPouch, name: str) -> str:
-    pouch.does("user", "add", f"{name}@example.com", "--password-stdin", input=PASSWORD)
-    return f"{name}@example.com"
+    email = f"{name}-{uuid4().hex[:8]}@example.com"
+    pouch.does("user", "add", email, "--password-stdin", input=PASSWORD)
+    return email
 
 
 async def arrives(page: Page, heading: str) -> None:

@@ -31,6 +31,16 @@ NOT_PAGES = (
     "/events",  # never ends
     "/embedded/cards/v1/",
     "/embedded/models/",
+    *(
+        "/agents/{",
+        "/extension/",
+        "/l/",
+        "/cli/",
+        "/trpc/",
+        "/task",
+        "/organizations/",
+        "/shared/",
+    ),  # their rooms' journeys
     "/embedded/mailbox/{mail_id}/html",  # what somebody sent, which stands in a frame of the page about it
 )
 OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}

@@ -8,7 +8,7 @@ import pytest
 
 from pouch.settings import Settings
 from pouch.web.application import application
-from pouch.web.assets import Assets, joined, plain
+from pouch.web.assets import Assets, joined, plain, plain_sheet
 from pouch.web.pages import Web
 
 pytestmark = pytest.mark.anyio
@@ -68,8 +68,22 @@ def test_components_use_roles_and_not_raw_colours() -> None:
         assert not re.search(r"var\(--(ink|denim|thread|moss|madder)-", part.read_text(encoding="utf-8")), part.name
 
 
+def test_a_script_loses_nothing_but_what_no_browser_needs() -> None:
+    script = """
+    // A comment
+    const a = { b : "keeps = its, spaces", c: `and ${ d } too`, e: 'x = y' };
+    if (a && !b) return a ? b : c;
+    for (const part of parts) show(part.length > 1);
+    """
+    assert plain(script).splitlines() == [
+        """const a={b:"keeps = its, spaces",c:`and ${ d } too`,e:'x = y'};""",
+        "if(a&&!b)return a?b:c;",
+        "for(const part of parts)show(part.length > 1);",
+    ]
+
+
 def test_what_a_money_page_loads_is_small() -> None:
     script = plain((files("pouch.web") / "static" / "js" / "pouch.js").read_text(encoding="utf-8"))
     assert len(script) <= 2048
     assert "//" not in script
-    assert len(gzip.compress(joined(CSS).encode())) < 12_000
+    assert len(gzip.compress(plain_sheet(joined(CSS)).encode())) < 12_000

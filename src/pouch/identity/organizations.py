@@ -3,6 +3,7 @@
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.ids import new_id, read_id
+from pouch.base.languages import say
 from pouch.identity.types import Organization, OrganizationId, Person, PersonId, Role
 from pouch.ledger.accounts import open_account
 
@@ -56,5 +57,5 @@ def read_name(text: str) -> str:
     """A name for people to read: one line, 1 to 80 characters. Raises InvalidInput."""
     name = " ".join(text.split())
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise InvalidInput(f"A name has 1 to {NAME_LENGTH_MAX} characters on one line.", field="name")
+        raise InvalidInput(say("A name has 1 to %(most)s characters on one line.", most=NAME_LENGTH_MAX), field="name")
     return name

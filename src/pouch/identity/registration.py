@@ -2,6 +2,7 @@
 
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict
+from pouch.base.languages import say
 from pouch.identity import letters
 from pouch.identity.addresses import Address, read_address
 from pouch.identity.entrance import enter
@@ -80,7 +81,7 @@ class Registration:
             case "open":
                 return
             case "invite":
-                raise SignUpRefused("Accounts here are by invitation. Ask the operator for one.")
+                raise SignUpRefused(say("Accounts here are by invitation. Ask the operator for one."))
             case "closed":
                 raise _closed()
 
@@ -101,4 +102,4 @@ async def invite(db: Connection, address: Address) -> Link:
 
 
 def _closed() -> SignUpRefused:
-    return SignUpRefused("New accounts are closed here. Ask the operator if you need one.")
+    return SignUpRefused(say("New accounts are closed here. Ask the operator if you need one."))

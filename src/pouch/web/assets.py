@@ -14,6 +14,9 @@ from pouch.base.errors import NotFound
 from pouch.base.languages import say
 
 _IMPORT = re.compile(r'@import url\("([^"]+)"\) layer\((\w+)\);')
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SPACED = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`)| *(=>|===|!==|&&|\|\||[=?:,;(){}]) *""")
+"""Texts, which stay as they are, and signs that need no space beside them."""
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -32,7 +35,7 @@ class Assets:
     def __init__(self) -> None:
         folder = files("pouch.web") / "static"
         self._assets = {
-            "css/pouch.css": _asset(joined(folder / "css"), "text/css; charset=utf-8"),
+            "css/pouch.css": _asset(plain_sheet(joined(folder / "css")), "text/css; charset=utf-8"),
             "js/pouch.js": _script(folder / "js" / "pouch.js"),
             "js/playground.js": _script(folder / "js" / "playground.js"),
             "js/search.js": _script(folder / "js" / "search.js"),
@@ -71,13 +74,23 @@ def joined(folder: Traversable) -> str:
     return _IMPORT.sub(inside, (folder / "pouch.css").read_text(encoding="utf-8"))
 
 
+def plain_sheet(sheet: str) -> str:
+    """A style sheet without comments, indentation and empty lines."""
+    lines = (line.strip() for line in _COMMENT.sub("", sheet).splitlines())
+    return "".join(f"{line}\n" for line in lines if line)
+
+
 def plain(script: str) -> str:
-    """A script without indentation, empty lines and lines that are only a comment: what a browser needs of it.
+    """A script without comments, indentation and the spaces around its signs: what a browser needs of it.
 
     A text that goes over several lines would be changed by this, so our scripts have none.
     """
     lines = (line.strip() for line in script.splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+    return "".join(f"{_SPACED.sub(_tight, line)}\n" for line in lines if line and not line.startswith("//"))
+
+
+def _tight(found: re.Match[str]) -> str:
+    return found[1] or found[2]
 
 
 def _script(file: Traversable) -> Asset:

@@ -143,7 +143,12 @@ def limited(receive: Receive, headers: Headers, most: int | None = None) -> Rece
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))
             if seen > most:
-                raise BodyTooLarge(f"More than {most // 1024:,} kB was sent; this address reads no more than that.")
+                raise BodyTooLarge(
+                    say(
+                        "More than %(most)s kB was sent; this address reads no more than that.",
+                        most=f"{most // 1024:,}",
+                    )
+                )
         return message
 
     return receive_limited

@@ -24,6 +24,11 @@ page.addEventListener("close", ({ target }) => {
   if (now === page.body || target.contains(now)) find("#balance")?.focus();
 }, true);
 
+// Without a network nothing here changes any more, and nothing that is pressed arrives: say so.
+const line = () => (find("[data-offline]").hidden = navigator.onLine);
+ononline = onoffline = line;
+line();
+
 // One stream for all tabs: the visible tab that holds the lock listens, and tells the others. An event says how things
 // are now; a list that was drawn of something else shows its link to the new one, or the page loads itself again.
 const { events } = page.body.dataset;
