@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)  # five seconds are too few for a machine that does three things at once
 REPORT_VIOLATIONS = (
     "document.addEventListener('securitypolicyviolation', "
     "(event) => console.error(`refused by the policy: ${event.effectiveDirective} ${event.blockedURI}`))"

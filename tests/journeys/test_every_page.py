@@ -145,6 +145,25 @@ async def test_every_page_has_its_content_without_script(
     await by_tabs(visit.pages, lambda pages: compare_without_script(chromium, pouch, visit.cookie, pages))
 
 
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+async def test_every_page_is_small_and_there_in_german_too(
+    pouch: RunningPouch, visits: dict[str, Visit], name: str
+) -> None:
+    """Under 60 kB each, without what all pages share; and no translation breaks the page it stands on."""
+    visit = visits[name]
+    headers = {"accept-language": "de"} | ({"cookie": f"pouch={visit.cookie}"} if visit.cookie else {})
+    async with httpx.AsyncClient(base_url=pouch.url, timeout=60, trust_env=False) as client:
+        for address in visit.pages:
+            if address.startswith("/embedded/cards/"):  # another house, which speaks English
+                continue
+            page = await client.get(address, headers=headers)
+            assert page.status_code == 200, address
+            assert '<html lang="de">' in page.text, address
+            assert len(page.content) < 60_000, address
+            if visit.cookie and "topbar" in page.text:
+                assert "Verfügbar" in page.text, address
+
+
 async def test_pages_of_failure_help(
     pouch: RunningPouch, chromium: Browser, things: tuple[str, dict[str, str]]
 ) -> None:

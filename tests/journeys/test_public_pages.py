@@ -66,6 +66,8 @@ async def test_a_stranger_finds_a_model_by_keyboard(pouch: RunningPouch, chromiu
     async with browsing(chromium, pouch) as (page, complaints):
         await page.goto("/")
         await page.get_by_role("link", name="Models and prices").click()
+        # A key that is pressed before the page has its script is lost, as on every site.
+        await page.wait_for_url("**/provider", wait_until="load")
         await page.keyboard.press("/")
         await expect(page.get_by_label("Search")).to_be_focused()
         await page.keyboard.type("coder")
