@@ -28,6 +28,9 @@ OWN = {
     "keys": "/keys",
     "settings": "/settings",
     "buy": "/billing/buy",
+    "try": "/try",
+    "agents": "/agents",
+    "connect": "/connect",
 }
 CALLS = (
     ("pouch/paid", "Summarise the minutes of the harbour meeting in three short points, please " * 40, 400),

@@ -115,6 +115,14 @@ async def test_a_closed_pouch_offers_no_account(open_site: OpenSite) -> None:
         assert "/sign-up" not in (await stranger.get("/")).text
 
 
+async def test_an_hour_of_an_agent_has_its_price_where_prices_are(open_site: OpenSite) -> None:
+    async with open_site() as site, site.browser() as stranger:
+        for path in ("/", "/pricing"):
+            said = words((await stranger.get(path)).text)
+            assert "Cloud Agents" in said
+            assert "$4.50 an hour" in said
+
+
 async def test_prices_agree_on_every_page_and_in_the_next_bill(open_site: OpenSite) -> None:
     """A price changed in pouch.toml changes everywhere together; what was used before keeps its own."""
     plain = UPSTREAM + listed("model", 'price = { input = "{}", output = "{}", cache_read = "0.125" }')

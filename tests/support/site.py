@@ -159,11 +159,14 @@ def _application(
     async def ask(viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
         await chat.answer_for(playground_caller(viewer), scope, receive, send)
 
+    async def agent_hour() -> Money:
+        return Money.parse("4.5")
+
     async def home(_request: Request) -> Response:
         return PlainTextResponse("the home of somebody")
 
     web.find_viewer, web.find_header = find_viewer, find_header
-    pages = SitePages(web, catalog, home=home, ask=ask, sells=sells)
+    pages = SitePages(web, catalog, home=home, ask=ask, sells=sells, agent_price=agent_hour)
     return application(web, [*pages.routes(), *ProviderRoutes(catalog).routes()])
 
 

@@ -29,6 +29,7 @@ from pouch.billing.live import Live
 from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
+from pouch.catalog.agent_price import agent_price
 from pouch.catalog.snapshot import Catalog
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.provider import ProviderRoutes
@@ -96,6 +97,11 @@ async def pages(
     async def ask(viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
         await chat.answer_for(playground_caller(viewer), scope, receive, send)
 
+    async def agent_hour() -> Money | None:
+        async with database.transaction() as db:
+            price = await agent_price(db)
+        return price.per_hour if price else None
+
     async def key_spending(db: Connection, organization_id: UUID) -> Mapping[UUID, Money]:
         return await spent_by_key(db, organization_id, now=system_clock())
 
@@ -124,7 +130,7 @@ async def pages(
     asking = Asking(find=catalog.find, first=lambda: agent_model(catalog.models))
     routes: list[BaseRoute] = [
         *Health(database).routes(),
-        *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open).routes(),
+        *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agent_hour).routes(),
         *identity.routes(),
         *BillingPages(web, database, checkout, sync).routes(),
         *UsagePages(web, database, example_model=free_model).routes(),

@@ -19,9 +19,12 @@ from pouch.web.pages import Web
 
 
 class SitePages:
-    """What strangers see. `home` draws "/" for a signed-in person; `sells` says whether cards are taken here."""
+    """What strangers see. `home` draws "/" for a signed-in person; `sells` says whether cards are taken here.
 
-    def __init__(
+    `agent_price` is what an hour of a Cloud Agent costs now; None when there are none.
+    """
+
+    def __init__(  # noqa: PLR0913 -- each is handed in by name
         self,
         web: Web,
         catalog: Catalog,
@@ -29,11 +32,13 @@ class SitePages:
         home: Callable[[Request], Awaitable[Response]],
         ask: Ask,
         sells: bool,
+        agent_price: Callable[[], Awaitable[Money | None]] | None = None,
     ) -> None:
         self._web = web
         self._catalog = catalog
         self._home = home
         self._sells = sells
+        self._agent_price = agent_price
         self._credits = web.settings.file.credits
         self._parts = (
             ModelPages(web, catalog),
@@ -61,6 +66,7 @@ class SitePages:
             slip=example_slip(paid, put_in) if paid else None,
             has_free=self._has_free(),
             sells=self._sells,
+            agent_hour=await self._agent_hour(),
         )
 
     async def pricing(self, request: Request) -> Response:
@@ -81,7 +87,11 @@ class SitePages:
             has_free=self._has_free(),
             sells=self._sells,
             credits=self._credits,
+            agent_hour=await self._agent_hour(),
         )
+
+    async def _agent_hour(self) -> Money | None:
+        return await self._agent_price() if self._agent_price else None
 
     def _has_free(self) -> bool:
         return any(model.is_free for model in self._catalog.models)
