@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from payments.far_end import FarEnd
-from payments.shop import OpenShop, Pouch, Shop
-from pouch.base.errors import InvalidInput, NotAllowed
+from payments.shop import ALICE, OpenShop, Pouch, Shop
+from pouch.base.errors import InvalidInput, NotAllowed, TooManyRequests
 from pouch.base.ids import new_id
 from pouch.base.money import Money
-from pouch.payments.checkout import Checkout
+from pouch.payments.checkout import UNPAID_PER_HOUR_MAX, Checkout
 from pouch.payments.errors import AttemptReused, ProcessorRefused
-from pouch.payments.purchases import find_purchase, list_purchases
+from pouch.payments.purchases import add_purchase, find_purchase, list_purchases
+from pouch.payments.types import Order
 from pouch.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +79,17 @@ async def test_twenty_starts_at_once_make_one_purchase_and_one_page(shop: Shop) 
     }
     assert await shop.count("cards_sessions") == 1
     assert await shop.count("cards_customers") == 1
+
+
+async def test_who_begins_very_many_and_pays_none_has_to_wait(shop: Shop) -> None:
+    first = await shop.start()
+    async with shop.pouch.database.transaction() as db:
+        for number in range(UNPAID_PER_HOUR_MAX - 1):
+            order = Order(shop.alice, shop.alice, ALICE, Money.from_cents(1000), f"begun {number}")
+            await add_purchase(db, order, "test", 3600)
+    with pytest.raises(TooManyRequests, match="begun and not paid"):
+        await shop.start(attempt="one more")
+    assert (await shop.start()).id == first.id
 
 
 async def test_an_organization_is_one_customer(shop: Shop) -> None:

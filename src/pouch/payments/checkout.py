@@ -9,7 +9,7 @@ import structlog
 
 from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
-from pouch.base.errors import InvalidInput
+from pouch.base.errors import InvalidInput, TooManyRequests
 from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
@@ -25,6 +25,8 @@ SESSION_LIFE_S = 23 * 3600
 repetition of the request within the day for which its key is remembered."""
 SESSION_LEFT_S_MIN = 45 * 60
 """With less of that life left no page is made: Stripe wants half an hour from its own clock."""
+UNPAID_PER_HOUR_MAX = 60
+"""Purchases that one organization may begin in an hour without paying; each is a page at the processor."""
 START_TIMEOUT_S = 12.0
 """A buyer waits no longer for the payment page; the purchase's own page offers it later."""
 
@@ -67,14 +69,20 @@ class Checkout:
         """The purchase of this attempt, with its payment page when the processor answered: send the buyer to `url_of`.
 
         The same attempt gives the same purchase, in whatever state it is by now. Raises InvalidInput (`amount_usd`),
-        NoProcessor, AttemptReused when the attempt came before with another amount, and ProcessorRefused when there
-        will be no payment page; no answer is no failure: the purchase stays `created` and is tried again.
+        NoProcessor, AttemptReused when the attempt came before with another amount, TooManyRequests after many others
+        that were not paid, and ProcessorRefused when there will be no payment page; no answer is no failure: the
+        purchase stays `created` and is tried again.
         """
         self._check(amount, attempt)
         if self._processor is None:
             raise NoProcessor
         order = Order(organization_id, person_id, address(email), amount, attempt, saves_card)
         async with self._database.transaction() as db:
+            if await purchases.count_unpaid(db, organization_id, but_for=attempt) >= UNPAID_PER_HOUR_MAX:
+                raise TooManyRequests(
+                    say("Too many purchases were begun and not paid. Go on with one of them, or try again in an hour."),
+                    retry_after_s=3600,
+                )
             purchase = await purchases.add_purchase(db, order, self._processor.mode, SESSION_LIFE_S)
         if purchase.amount != amount:
             raise AttemptReused(purchase.id, purchase.amount)

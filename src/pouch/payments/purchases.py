@@ -115,6 +115,19 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
     )
 
 
+async def count_unpaid(db: Connection, organization_id: UUID, *, but_for: str) -> int:
+    """How many other purchases the organization began within the last hour and has not paid."""
+    rows = await db.execute(
+        """
+        SELECT count(*) FROM payment_purchases
+         WHERE organization_id = %s AND attempt <> %s AND created_at > now() - interval '1 hour' AND credited_at IS NULL
+        """,
+        (organization_id, but_for),
+    )
+    ((count,),) = await rows.fetchall()
+    return int(count)
+
+
 async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card) -> None:
     """Write down that a saved card is to be charged. The id is the top-up attempt's, and the key of the charge.
 
