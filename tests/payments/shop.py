@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import httpx
+from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from pouch.base.database import Database
@@ -23,6 +24,7 @@ from pouch.payments.sync import Sync
 from pouch.payments.types import Purchase
 from pouch.payments.webhooks import Webhooks
 from pouch.settings import Settings
+from pouch.topups.room import TopUps
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, RunningProcessor, card_processor
 
 ALICE = "alice@example.com"
@@ -48,8 +50,10 @@ class Pouch:
             api_base=api_base,
             timeout_s=timeout_s,
         )
-        self.checkout = Checkout(database, self.processor, settings or Settings(config=""))
-        self.sync = Sync(database, self.processor, self.checkout)
+        settings = settings or Settings(config="", secret_key=SecretStr("a secret of the tests"))
+        self.checkout = Checkout(database, self.processor, settings)
+        self.topups = TopUps.of(database, self.processor, self.checkout, settings)
+        self.sync = self.topups.sync
         self.inbox = Inbox(database, self.sync)
         self.jobs = PaymentJobs(database, self.processor, self.sync, self.inbox)
         self.app = Starlette(routes=Webhooks(database, self.processor, self.inbox).routes())

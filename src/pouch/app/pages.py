@@ -42,11 +42,11 @@ from pouch.identity.throttles import Throttles
 from pouch.identity.token_ring import TokenRing
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
-from pouch.payments.sync import Sync
 from pouch.payments.webhooks import Webhooks
 from pouch.roo.room import RooRoom
 from pouch.roo.tasks import forget_person
 from pouch.site.pages import SitePages
+from pouch.topups.room import TopUps
 from pouch.usage.days import spent_by_key
 from pouch.usage.pages import UsagePages
 from pouch.web.application import application
@@ -80,7 +80,8 @@ async def pages(
     settings, ends, database = process.settings, process.ends, process.database
     processor = make_processor(settings, ends)
     checkout = Checkout(database, processor, settings)
-    sync = Sync(database, processor, checkout)
+    topups = TopUps.of(database, processor, checkout, settings)
+    sync = topups.sync
     web = Web(settings=settings, templates=TEMPLATES)
     web.banner = play_money_banner(settings, processor_kind(settings, ends))
 

@@ -36,6 +36,7 @@ from pouch.ledger.leases import sweep
 from pouch.ledger.writer import Writer
 from pouch.migrate import is_current
 from pouch.settings import Settings, SettingsError
+from pouch.topups.jobs import Bell
 from pouch.usage.store import write_batch
 
 POOL_SIZE = 20
@@ -108,6 +109,8 @@ async def running(settings: Settings) -> AsyncIterator[Root]:
         writer = Writer(url, write_records=write_batch)
         catalog = Catalog(database, test_base_url=test_models_url(settings, ends))
         await catalog.load()
+        bell = Bell(database)
+        writer.on_crossed = bell.crossed
         keys = KeyRing(database)
         tokens = SessionTokens(settings.secret_keys)
         token_ring = TokenRing(database, tokens)
@@ -131,7 +134,8 @@ async def running(settings: Settings) -> AsyncIterator[Root]:
         front = await pages(process, catalog, keys, chat, SignedInPrograms(tokens, token_ring))
         root = Root(chat, front, test_models(settings, ends))
         root.before_stop += process.before_stop
-        loops = [catalog.run(), keys.run(), token_ring.run(), keeper.run(), chat.flights.run(), *process.loops]
+        loops = [catalog.run(), keys.run(), token_ring.run(), keeper.run(), chat.flights.run()]
+        loops += [bell.run(), *process.loops]
         stack.enter_context(metrics_served(settings.metrics_port, Figures(writer, chat)))
         # The writer outlasts the other loops: what was produced is charged before the lease is given up.
         async with asyncio.TaskGroup() as outlasting:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 import uvloop
@@ -26,9 +26,11 @@ from pouch.migrate import is_current
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
 from pouch.payments.jobs import PaymentJobs
-from pouch.payments.sync import Sync
 from pouch.roo.tasks import forget_old_tasks
 from pouch.settings import Settings, SettingsError
+from pouch.topups.jobs import register as register_topups
+from pouch.topups.recovery import ConfirmLinks
+from pouch.topups.room import TopUps
 
 SWEEP_EVERY_S = 5
 FORGET_EVERY_S = 3600
@@ -59,8 +61,10 @@ async def _work(settings: Settings) -> None:
         _postman(settings, ends, database).register(jobs)
         processor = make_processor(settings, ends)
         if processor is not None:
-            sync = Sync(database, processor, Checkout(database, processor, settings))
-            PaymentJobs(database, processor, sync, Inbox(database, sync)).register(jobs)
+            topups = TopUps.of(database, processor, Checkout(database, processor, settings), settings)
+            PaymentJobs(database, processor, topups.sync, Inbox(database, topups.sync)).register(jobs)
+            assert topups.charging is not None
+            register_topups(jobs, topups.judge, topups.charging)
         jobs.every(SWEEP_EVERY_S, "ledger.sweep", _Sweep(database))
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
@@ -76,7 +80,12 @@ async def _work(settings: Settings) -> None:
 
 def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:
     templates = Templates(
-        [("pouch.payments", "templates"), ("pouch.identity", "templates"), ("pouch.agents", "templates")],
+        [
+            ("pouch.payments", "templates"),
+            ("pouch.topups", "templates"),
+            ("pouch.identity", "templates"),
+            ("pouch.agents", "templates"),
+        ],
         site_name=settings.file.site.name,
         site_url=settings.url,
         support_email=settings.file.site.support_email,
@@ -85,7 +94,11 @@ def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postm
     relay = Relay.of(settings, embedded_port=ends.smtp_port if ends is not None else None)
     sender = Sender.parse(settings.file.mail.sender)
     # The links in letters are signed when these are sent; the outbox holds nothing that opens anything.
-    complete = Tokens(settings.secret_keys, settings.url).complete
+    tokens, confirming = Tokens(settings.secret_keys, settings.url), ConfirmLinks(settings.secret_keys, settings.url)
+
+    def complete(kind: str, context: Mapping[str, str]) -> Mapping[str, str]:
+        return confirming.complete(kind, tokens.complete(kind, context))
+
     return Postman(database, templates=templates, relay=relay, sender=sender, complete=complete)
 
 

@@ -15,6 +15,7 @@ _WHOSE: dict[RefusalSource, str] = {
     "task_limit": "what one task may spend here",
 }
 HOLDS_RETRY_AFTER_S = 2
+TOP_UP_RETRY_AFTER_S = 10
 
 
 def refusal_error(refused: Refused, request: ChatRequest, billing_url: str) -> CallError:
@@ -28,10 +29,15 @@ def refusal_error(refused: Refused, request: ChatRequest, billing_url: str) -> C
         "available_usd": available.decimal(),
         "affordable_tokens": affordable_tokens(request, refused.available_nanos),
         "topup_url": billing_url,
-        "auto_topup": "off",
+        "auto_topup": refused.top_up,
     }
     if refused.source == "debt":
         message = f"Paid calls are stopped until what is owed is paid: {billing_url}"
+    elif refused.awaits_top_up:
+        message = (
+            f"This call may cost up to {needed} and {available} of your credits is left. An auto top-up is under "
+            f"way and has not come yet. Try again in a moment, or look at it: {billing_url}"
+        )
     elif refused.may_wait:
         message = (
             f"This call may cost up to {needed} and {available} of {_WHOSE[refused.source]} is free right now; "
@@ -40,4 +46,10 @@ def refusal_error(refused: Refused, request: ChatRequest, billing_url: str) -> C
     else:
         remedy = f"Buy credits: {billing_url}" if refused.source == "credits" else f"See {billing_url}"
         message = f"This call may cost up to {needed} and {available} of {_WHOSE[refused.source]} is left. {remedy}"
-    return NoCredits(message, metadata=metadata, retry_after_s=HOLDS_RETRY_AFTER_S if refused.may_wait else None)
+    return NoCredits(message, metadata=metadata, retry_after_s=_retry_after_s(refused))
+
+
+def _retry_after_s(refused: Refused) -> int | None:
+    if refused.awaits_top_up:
+        return TOP_UP_RETRY_AFTER_S
+    return HOLDS_RETRY_AFTER_S if refused.may_wait else None

@@ -1,5 +1,7 @@
 """Organizations that people share, and who belongs to them."""
 
+from uuid import UUID
+
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.ids import new_id, read_id
@@ -51,6 +53,18 @@ async def owner_of(db: Connection, organization_id: OrganizationId) -> PersonId 
     rows = await db.execute("SELECT personal_of FROM identity_organizations WHERE id = %s", (organization_id,))
     row = await rows.fetchone()
     return row[0] if row else None
+
+
+async def owner_emails(db: Connection, organization_id: UUID) -> list[str]:
+    """The addresses of those who own an organization."""
+    rows = await db.execute(
+        """
+        SELECT p.email FROM identity_memberships AS m JOIN identity_people AS p ON p.id = m.person_id
+         WHERE m.organization_id = %s AND m.role = 'owner' AND p.deleted_at IS NULL ORDER BY p.email
+        """,
+        (organization_id,),
+    )
+    return [email for (email,) in await rows.fetchall()]
 
 
 def read_name(text: str) -> str:

@@ -30,13 +30,7 @@ async def arm(db: Connection, organization_id: UUID, threshold: Money) -> bool:
     capture passes unseen. Call it with the rule's own row locked, never the other way round.
     """
     balance = await _lock_balance(db, organization_id)
-    await db.execute(
-        """
-        INSERT INTO ledger_thresholds (organization_id, threshold_nanos) VALUES (%s, %s)
-        ON CONFLICT (organization_id) DO UPDATE SET threshold_nanos = excluded.threshold_nanos, state = 'armed'
-        """,
-        (organization_id, threshold.nanos),
-    )
+    await watch(db, organization_id, threshold)
     rows = await db.execute(
         """
         SELECT state, threshold_nanos, pending_nanos,
@@ -59,6 +53,17 @@ async def arm(db: Connection, organization_id: UUID, threshold: Money) -> bool:
             (new_id(), organization_id, made.cause, made.balance, made.pending, made.threshold),
         )
     return made is not None or row[3]
+
+
+async def watch(db: Connection, organization_id: UUID, threshold: Money) -> None:
+    """The same without judging: the balance is looked at after the next capture or refusal."""
+    await db.execute(
+        """
+        INSERT INTO ledger_thresholds (organization_id, threshold_nanos) VALUES (%s, %s)
+        ON CONFLICT (organization_id) DO UPDATE SET threshold_nanos = excluded.threshold_nanos, state = 'armed'
+        """,
+        (organization_id, threshold.nanos),
+    )
 
 
 async def disarm(db: Connection, organization_id: UUID) -> None:

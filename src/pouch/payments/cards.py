@@ -135,7 +135,7 @@ class Cards:
             card = await card_rows.get_card(db, organization_id, card_id)
             if not card.is_default:
                 await card_rows.set_default(db, card)
-                await self._automatic.cards_changed(db, organization_id)
+                await self._automatic.cards_changed(db, organization_id, card.mode)
                 await _tell(db, card, "card_default", f"card-default:{card.id}:{system_clock().isoformat()}")
         return card
 
@@ -260,18 +260,18 @@ class Cards:
                 await card_rows.set_default(db, known)
             for card in replaced:
                 await card_rows.remove_card(db, card)
-            await self._automatic.cards_changed(db, organization_id)
+            await self._automatic.cards_changed(db, organization_id, mode)
             await _tell(db, known, "card_added", f"card-added:{known.id}")
         elif known.removed_at is None:
             await card_rows.update_card(db, known, method.card)
-            await self._automatic.cards_changed(db, organization_id)
+            await self._automatic.cards_changed(db, organization_id, mode)
         if setup is not None:
             await card_rows.end_setup(db, setup.id, "done", known.id)
         return replaced
 
     async def _remove(self, db: Connection, card: Card) -> None:
         if await card_rows.remove_card(db, card):
-            await self._automatic.cards_changed(db, card.organization_id)
+            await self._automatic.cards_changed(db, card.organization_id, card.mode)
             await _tell(db, card, "card_removed", f"card-removed:{card.id}")
 
     async def _detach(self, card: Card) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from pouch.base.database import Connection
-from pouch.payments.types import Decline, Purchase
+from pouch.payments.types import Decline, Mode, Purchase
 
 
 class Automatic(Protocol):
@@ -21,7 +21,7 @@ class Automatic(Protocol):
         """The purchase has ended without money: the bank, or the processor, said no for good."""
         ...
 
-    async def cards_changed(self, db: Connection, organization_id: UUID) -> None:
+    async def cards_changed(self, db: Connection, organization_id: UUID, mode: Mode) -> None:
         """A card was saved, removed or made the default."""
         ...
 
@@ -36,5 +36,5 @@ class Nobody:
     async def declined(self, _db: Connection, _purchase: Purchase, _decline: Decline) -> None:
         """Nothing."""
 
-    async def cards_changed(self, _db: Connection, _organization_id: UUID) -> None:
+    async def cards_changed(self, _db: Connection, _organization_id: UUID, _mode: Mode) -> None:
         """Nothing."""

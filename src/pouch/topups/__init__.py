@@ -1,0 +1,1 @@
+"""Buying credits by itself when a balance runs low: the rule, its guards, and the charge."""

@@ -1,0 +1,127 @@
+"""Switching the rule on, changing it, switching it off, and what is shown of it.
+
+In words. It is off until a person switches it on. What saving would charge now is worked out by the same function
+that the charge itself uses and is shown before; a save that would charge another amount than was shown charges
+nothing and is shown again. Who owns the money is mailed about every change. Switching off takes effect with the
+commit: what was not sent to the processor is not sent any more, what was is settled.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from pouch.base.database import Connection, Database
+from pouch.base.money import Money
+from pouch.jobs.doorbell import ring
+from pouch.ledger import thresholds
+from pouch.mail.outbox import address
+from pouch.payments.cards import Cards
+from pouch.payments.types import Card
+from pouch.topups import attempts, letters, rules
+from pouch.topups.amounts import Blocked, Charge, Limits, Standing, check, size
+from pouch.topups.errors import CardRefused, ChargeChanged, NoCard, Suspended
+from pouch.topups.judging import JOB, standing_of, why_suspended
+from pouch.topups.types import Attempt, Rule, Wish
+
+ATTEMPTS_SHOWN = 5
+UNSEEN = Money(-1)
+"""What a program says that was shown no preview: any charge is fine, within the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that a page shows of the rule."""
+
+    rule: Rule | None
+    card: Card | None
+    standing: Standing
+    attempts: list[Attempt]
+    under_way: Attempt | None
+    to_confirm: Attempt | None
+    suspended: str | None
+    limits: Limits
+
+    @property
+    def state(self) -> str:
+        """off, armed, paused or suspended."""
+        return self.rule.state if self.rule is not None else "off"
+
+    def charge_now(self, wish: Wish) -> Money | None:
+        """What saving this would charge now; None for nothing."""
+        found = None if self.under_way is not None else size(wish, self.standing, self.limits)
+        return found.amount if isinstance(found, Charge) else None
+
+    def blocked_now(self, wish: Wish) -> str | None:
+        """Which limit keeps it from charging now, though something is missing."""
+        found = size(wish, self.standing, self.limits)
+        return found.why if isinstance(found, Blocked) else None
+
+
+class Switch:
+    """What a person, or a program with the right to, does to the rule."""
+
+    def __init__(self, database: Database, cards: Cards, limits: Limits) -> None:
+        self._database = database
+        self._cards = cards
+        self.limits = limits
+
+    async def overview(self, db: Connection, organization_id: UUID) -> Overview:
+        """The rule as it is, and what it has done."""
+        row = await (await db.execute("SELECT now()")).fetchone()
+        assert row is not None
+        return Overview(
+            rule=await rules.find_rule(db, organization_id),
+            card=await self._cards.default(db, organization_id),
+            standing=await standing_of(db, organization_id, row[0]),
+            attempts=await attempts.newest(db, organization_id, ATTEMPTS_SHOWN),
+            under_way=await attempts.under_way(db, organization_id),
+            to_confirm=await attempts.needing_action(db, organization_id),
+            suspended=await why_suspended(db, organization_id),
+            limits=self.limits,
+        )
+
+    async def save(
+        self, organization_id: UUID, wish: Wish, *, person_id: UUID, email: str, shown: Money | None = UNSEEN
+    ) -> Rule:
+        """Switch it on, or change it. `shown` is the charge that the person was told of; None, that there is none.
+
+        Raises InvalidInput with a field, NoCard, CardRefused, Suspended and ChargeChanged.
+        """
+        check(wish, self.limits)
+        async with self._database.transaction() as db:
+            before = await rules.lock_rule(db, organization_id)
+            card = await self._cards.default(db, organization_id)
+            if card is None:
+                raise NoCard
+            if before is not None and before.pause == "card_refused" and before.blocked_fingerprint == card.fingerprint:
+                raise CardRefused(card.name)
+            if (reason := await why_suspended(db, organization_id)) is not None:
+                raise Suspended(reason)
+            overview = await self.overview(db, organization_id)
+            charge = overview.charge_now(wish)
+            if shown not in {UNSEEN, charge}:
+                raise ChargeChanged(charge)
+            rule = await rules.save_rule(db, organization_id, wish, person_id, address(email))
+            if before is not None and before.wish != wish:
+                await self._forget_window(db, rule)
+            if await thresholds.arm(db, organization_id, wish.threshold):
+                await ring(db, JOB, organization_id)
+            what = "Auto top-up was changed." if before is not None and before.is_on else "Auto top-up was switched on."
+            await letters.tell_changed(db, rule, what, card.name)
+            return rule
+
+    async def switch_off(self, organization_id: UUID) -> None:
+        """Charge no card by itself any more. Repeating it changes nothing."""
+        async with self._database.transaction() as db:
+            rule = await rules.lock_rule(db, organization_id)
+            if rule is None or not rule.is_on:
+                return
+            await rules.set_state(db, rule, "off")
+            await thresholds.disarm(db, organization_id)
+            now = await rules.find_rule(db, organization_id)
+            assert now is not None
+            await letters.tell_changed(db, now, "Auto top-up was switched off.", "")
+
+    async def _forget_window(self, db: Connection, rule: Rule) -> None:
+        """Another cap or count is another question; a back-off after a decline is not, so that one stays."""
+        if not rule.failures:
+            await rules.wait_until(db, rule, None)

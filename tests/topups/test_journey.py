@@ -1,0 +1,194 @@
+"""From a saved card to credits that came by themselves, and the rule's machine row by row."""
+
+import pytest
+
+from pouch.base.ids import new_id
+from pouch.base.money import Money
+from pouch.ledger.operations import Hold
+from pouch.ledger.posting import post
+from topups.till import FAILS_LATER, MASTERCARD, VISA, Till, wish
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_credits_come_by_themselves_when_the_balance_runs_low(till: Till) -> None:
+    """$15, below $10 buy $20: nothing at $15, one charge at $9."""
+    await till.arm()
+    await till.work()
+    assert await till.charges() == 0
+    await till.spend("6")
+    await till.work()
+    assert await till.balance() == Money.parse("29")
+    assert await till.states() == ["credited"]
+    assert await till.charges() == 1
+    assert await till.letters() == ["top_up_changed", "top_up"]
+    assert await till.crossings() == (0, 1)
+    assert (await till.rule()).state == "armed"
+    await till.audit()
+
+
+async def test_switching_on_below_the_threshold_charges_at_once(till: Till) -> None:
+    await till.arm(has="3")
+    await till.work()
+    assert await till.balance() == Money.parse("23")
+
+
+async def test_a_refused_call_makes_the_charge(till: Till) -> None:
+    """Balance $3 with the threshold crossed while the rule was off: the next call that is refused starts it."""
+    await till.arm(has="15")
+    await till.shop.change("UPDATE ledger_thresholds SET state = 'paused'")
+    await till.spend("12")
+    await till.shop.change("UPDATE ledger_thresholds SET state = 'armed'")
+    refused = (await till.ask_for("5")).refused
+    assert (refused.top_up, refused.may_wait, refused.awaits_top_up) == ("pending", True, True)
+    await till.work()
+    assert await till.balance() == Money.parse("23")
+
+
+async def test_open_holds_do_not_cross_the_threshold(till: Till) -> None:
+    """Judged on the posted balance: $15 of which $14 is held is $15."""
+    await till.arm()
+    async with till.shop.database.transaction() as db:
+        await post(db, [Hold(new_id(), till.alice, Money.parse("14").nanos)])
+    refused = (await till.ask_for("5")).refused
+    assert (refused.top_up, refused.awaits_top_up) == ("armed", False)
+    assert await till.crossings() == (0, 0)
+
+
+async def test_one_charge_closes_the_whole_gap_in_whole_steps(till: Till) -> None:
+    """Story 5: far below the threshold is one charge, not one per step."""
+    await till.arm(has="60", wanted=wish(threshold="50", amount="20", cap="300"))
+    await till.spend("55")
+    await till.work()
+    assert await till.balance() == Money.parse("65")
+    assert [str(attempt.amount) for attempt in await till.tries()] == ["$60.000000000"]
+    assert await till.charges() == 1
+
+
+async def test_a_target_is_filled_to_the_cent(till: Till) -> None:
+    await till.arm(wanted=wish(amount=None, target="50"))
+    await till.spend("7.123456789")
+    await till.work()
+    assert await till.balance() == Money.parse("50.006543211")
+
+
+async def test_a_grant_or_purchase_that_fills_the_gap_makes_a_charge_needless(till: Till) -> None:
+    await till.arm()
+    await till.spend("6")
+    await till.give("10")
+    await till.work()
+    assert await till.charges() == 0
+    assert await till.crossings() == (0, 1)
+    await till.spend("10")
+    await till.work()
+    assert await till.charges() == 1
+
+
+async def test_switched_off_nothing_is_charged(till: Till) -> None:
+    await till.arm()
+    await till.pouch.topups.switch.switch_off(till.alice)
+    await till.spend("10")
+    await till.work()
+    assert await till.charges() == 0
+    assert await till.crossings() == (0, 0)
+    assert (await till.letters())[-1] == "top_up_changed"
+    assert (await till.ask_for("50")).refused.top_up == "off"
+
+
+async def test_switching_off_before_the_request_keeps_the_card_uncharged(till: Till) -> None:
+    await till.arm()
+    await till.spend("6")
+    await till.pouch.topups.judge.look(till.alice)
+    assert await till.states() == ["created"]
+    await till.pouch.topups.switch.switch_off(till.alice)
+    await till.work()
+    assert await till.states() == ["not_tried"]
+    assert await till.asked() == 0
+
+
+async def test_the_letters_say_what_was_charged(till: Till) -> None:
+    await till.arm()
+    await till.spend("6")
+    await till.work()
+    async with till.shop.database.transaction() as db:
+        rows = await db.execute("SELECT context FROM mail_letters WHERE kind = 'top_up'")
+        ((context,),) = await rows.fetchall()
+    assert (context["amount"], context["available"], context["card"]) == ("$20.00", "$29.00", "Visa ending 4242")
+
+
+async def test_a_decline_that_may_pass_is_tried_again_after_an_hour_six_and_then_pauses(till: Till) -> None:
+    await till.arm(number=FAILS_LATER)
+    await till.spend("6")
+    await till.work()
+    assert await till.states() == ["declined"]
+    assert await till.threshold() == "resting"
+    for _ in range(3):
+        await till.ask_for("50")
+        await till.work()
+    assert await till.asked() == 1
+    await till.time_passes(3500)
+    await till.work()
+    assert await till.asked() == 1
+    await till.time_passes(200)
+    await till.work()
+    assert await till.asked() == 2
+    await till.time_passes(5 * 3600)
+    await till.work()
+    assert await till.asked() == 2
+    await till.time_passes(2 * 3600)
+    await till.work()
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", "declined")
+    assert await till.states() == ["declined"] * 3
+    await till.time_passes(30 * 24 * 3600)
+    await till.ask_for("50")
+    await till.work()
+    assert await till.asked() == 3
+    assert await till.letters("top_up_declined") == ["top_up_declined"] * 2
+    assert await till.charges() == 0
+    assert (await till.ask_for("50")).refused.top_up == "paused"
+
+
+async def test_a_hard_decline_pauses_until_another_card(till: Till) -> None:
+    """The same number again does not count; another one goes on by itself."""
+    await till.arm()
+    till.shop.cards.faults.declines = ["lost_card"]
+    await till.spend("6")
+    await till.work()
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", "card_refused")
+    await till.add_card(VISA)
+    await till.work()
+    assert (await till.rule()).state == "paused"
+    await till.add_card(MASTERCARD)
+    await till.work()
+    assert (await till.rule()).state == "armed"
+    assert await till.balance() == Money.parse("29")
+    assert [attempt.card_name for attempt in await till.tries()] == ["Visa ending 4242", "Mastercard ending 4444"]
+
+
+async def test_removing_the_card_pauses_the_rule_and_another_one_goes_on(till: Till) -> None:
+    await till.arm()
+    async with till.shop.database.transaction() as db:
+        (card,) = await till.pouch.sync.cards.all(db, till.alice)
+    await till.pouch.sync.cards.remove(till.alice, card.id)
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", "no_card")
+    await till.spend("10")
+    await till.work()
+    assert await till.crossings() == (0, 0)
+    await till.add_card(MASTERCARD)
+    await till.work()
+    assert await till.charges() == 1
+
+
+async def test_a_success_makes_the_rule_forget_declines(till: Till) -> None:
+    await till.arm()
+    till.shop.cards.faults.declines = ["insufficient_funds"]
+    await till.spend("6")
+    await till.work()
+    assert (await till.rule()).failures == 1
+    await till.time_passes(3700)
+    await till.work()
+    assert (await till.rule()).failures == 0
+    assert await till.states() == ["declined", "credited"]
