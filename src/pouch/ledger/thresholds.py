@@ -108,12 +108,17 @@ async def find_crossing(db: Connection, organization_id: UUID) -> Crossing | Non
     return Crossing(id_, organization, cause, at, Money(balance), Money(pending), Money(threshold))
 
 
-async def crossed(db: Connection, *, limit: int) -> list[UUID]:
-    """The organizations with an open crossing, the oldest first."""
+async def crossed(db: Connection, *, limit: int) -> dict[UUID, ThresholdState]:
+    """The organizations with an open crossing, the oldest first, and how their thresholds stand."""
     rows = await db.execute(
-        "SELECT organization_id FROM ledger_crossings WHERE closed_at IS NULL ORDER BY at LIMIT %s", (limit,)
+        """
+        SELECT c.organization_id, coalesce(t.state, 'paused')
+          FROM ledger_crossings AS c LEFT JOIN ledger_thresholds AS t USING (organization_id)
+         WHERE c.closed_at IS NULL ORDER BY c.at LIMIT %s
+        """,
+        (limit,),
     )
-    return [organization_id for (organization_id,) in await rows.fetchall()]
+    return dict(await rows.fetchall())
 
 
 async def close_crossing(db: Connection, organization_id: UUID) -> None:

@@ -23,7 +23,7 @@ CREATE TABLE topup_rules (
     failures            integer NOT NULL DEFAULT 0,
     -- No charge before this time: a pause between charges, a back-off, a window whose cap is reached.
     wait_until          timestamptz,
-    -- The card that was refused when the rule was paused: only another one goes on by itself.
+    -- The card that was declined last: only a success, or another card, makes that be forgotten.
     blocked_fingerprint text NOT NULL DEFAULT '',
     version             integer NOT NULL DEFAULT 1,
     changed_at          timestamptz NOT NULL DEFAULT now(),

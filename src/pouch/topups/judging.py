@@ -44,18 +44,22 @@ class Judge:
             await self.answer(db, organization_id)
 
     async def due(self, db: Connection) -> list[UUID]:
-        """The organizations whose crossing waits for an answer that can be given now."""
+        """The organizations whose crossing waits for an answer that can be given now.
+
+        Where a pause is running that is one look, after which calls no longer wait for a charge.
+        """
         open_ = await thresholds.crossed(db, limit=DUE_MAX)
+        armed = [organization_id for organization_id, state in open_.items() if state == "armed"]
         rows = await db.execute(
             """
             SELECT o.id FROM unnest(%s::uuid[]) WITH ORDINALITY AS o (id, place)
               LEFT JOIN topup_rules AS r USING (id)
-             WHERE (r.wait_until IS NULL OR r.wait_until <= now())
+             WHERE (r.wait_until IS NULL OR r.wait_until <= now() OR o.id = ANY(%s))
                AND NOT EXISTS (SELECT FROM topup_attempts AS a
                                 WHERE a.organization_id = o.id AND a.state IN ('created', 'submitted', 'unknown'))
              ORDER BY o.place
             """,
-            (open_,),
+            (list(open_), armed),
         )
         return [organization_id for (organization_id,) in await rows.fetchall()]
 

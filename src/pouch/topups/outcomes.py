@@ -138,7 +138,7 @@ class Outcomes:
     async def _back_off(self, db: Connection, rule: Rule, attempt: Attempt, code: str) -> None:
         why, failures = words_of(code), rule.failures + 1
         await self._end(db, attempt, code, why)
-        await rules.note_failure(db, rule, BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+        await rules.note_failure(db, rule, BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1], attempt.fingerprint)
         if not rule.is_on or rule.state != "armed":
             return
         if failures >= FAILURES_MAX:

@@ -83,13 +83,15 @@ async def note_success(db: Connection, rule: Rule, gap_s: float) -> None:
     )
 
 
-async def note_failure(db: Connection, rule: Rule, pause_s: float) -> None:
-    """A charge was declined for now: one more in a row, and none before the pause is over."""
+async def note_failure(db: Connection, rule: Rule, pause_s: float, fingerprint: str) -> None:
+    """A charge of this card was declined for now: one more in a row, and none before the pause is over."""
     await db.execute(
         """
-        UPDATE topup_rules SET failures = failures + 1, wait_until = now() + make_interval(secs => %s) WHERE id = %s
+        UPDATE topup_rules
+           SET failures = failures + 1, wait_until = now() + make_interval(secs => %s), blocked_fingerprint = %s
+         WHERE id = %s
         """,
-        (pause_s, rule.organization_id),
+        (pause_s, fingerprint, rule.organization_id),
     )
 
 
