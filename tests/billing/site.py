@@ -17,19 +17,22 @@ from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.billing.api import AccountApi
 from pouch.billing.callers import Callers
+from pouch.billing.card_pages import CardPages
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
 from pouch.billing.live import Live
 from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
+from pouch.billing.top_up_api import TopUpApi
+from pouch.billing.top_up_pages import TopUpPages
 from pouch.identity.keyring import KeyRing
 from pouch.ledger import accounts
 from pouch.ledger.grants import grant
 from pouch.payments.checkout import Checkout
 from pouch.payments.processor import Processor
-from pouch.payments.sync import Sync
 from pouch.settings import Settings
+from pouch.topups.room import TopUps
 from pouch.usage.pages import UsagePages
 from pouch.web.application import application
 from pouch.web.events import Streams
@@ -62,6 +65,9 @@ class Site:
     settings: Settings
     streams: Streams
     checkout: Checkout
+    topups: TopUps
+    forgetful: set[str]
+    """The addresses of those who have not given their password lately."""
 
     @asynccontextmanager
     async def browser(self, name: str | None = "alice") -> AsyncIterator[httpx.AsyncClient]:
@@ -82,6 +88,7 @@ class Site:
             )
 
 
+SECRET = SecretStr("a secret of these tests")
 OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 
@@ -92,12 +99,14 @@ async def opened(database_url: str, folder: Path, *, sells: bool, config: str, p
     async with Database(database_url) as database:
         if not sells:
             file.write_text(config)
-            async with _watching(await _site(Settings(config=str(file), port=port), database, None)) as site:
+            settings = Settings(config=str(file), port=port, secret_key=SECRET)
+            async with _watching(await _site(settings, database, None)) as site:
                 yield site
             return
         async with card_processor(database_url) as running:
             file.write_text(f'{config}\n[payments]\nstripe_api_base = "{running.api_base}"\n')
-            settings = Settings(config=str(file), port=port, stripe_secret_key=SecretStr(running.secret_key))
+            stripe_key = SecretStr(running.secret_key)
+            settings = Settings(config=str(file), port=port, stripe_secret_key=stripe_key, secret_key=SECRET)
             async with _watching(await _site(settings, database, running)) as site:
                 yield site
 
@@ -129,25 +138,34 @@ async def _site(settings: Settings, database: Database, running: RunningProcesso
     async def find_viewer(request: Request) -> Viewer | None:
         return people.get(request.cookies.get("pouch", ""))
 
-    web.find_viewer, web.find_header = find_viewer, MoneyHeaders(database).find
+    async def recent(viewer: Viewer) -> bool:
+        return viewer.email not in forgetful
+
+    forgetful: set[str] = set()
     processor = _client(running) if running else None
-    checkout = Checkout(database, processor, settings)
-    sync, keys = Sync(database, processor, checkout), KeyRing(database)
-    pages = BillingPages(web, database, checkout, sync)
+    checkout, keys = Checkout(database, processor, settings), KeyRing(database)
+    topups = TopUps.of(database, processor, checkout, settings)
+    web.find_viewer, web.find_header = find_viewer, MoneyHeaders(database, topups.switch).find
+    pages = BillingPages(web, database, checkout, topups)
     home = HomePages(web, example_model=lambda: "pouch/free")
     usage = UsagePages(web, database, example_model=lambda: "pouch/free")
     streams = Streams(web, Live(database).look, look_every_s=0.05)
     api = AccountApi(database, keys)
-    purchase_api = PurchaseApi(database, Callers(web, database, keys), Once(database), checkout, sync)
+    callers, once = Callers(web, database, keys), Once(database)
+    purchase_api = PurchaseApi(database, callers, once, checkout, topups.sync)
     routes = [
         *pages.routes(),
+        *TopUpPages(web, database, checkout, topups, recent).routes(),
+        *CardPages(web, database, topups.sync.cards, recent).routes(),
+        *TopUpApi(database, callers, once, topups, recent).routes(),
         Route("/", home.home),
         *usage.routes(),
         *api.routes(),
         *purchase_api.routes(),
         *streams.routes(),
     ]
-    return Site(application(web, routes), database, people, running, settings, streams, checkout)
+    app = application(web, routes)
+    return Site(app, database, people, running, settings, streams, checkout, topups, forgetful)
 
 
 def _client(running: RunningProcessor) -> Processor:

@@ -22,7 +22,7 @@ from pouch.app.root import Root
 from pouch.app.serving import running
 from pouch.base.database import Connection, Database
 from pouch.base.ids import derived_id, new_id, show_id
-from pouch.base.money import Money
+from pouch.base.money import ZERO, Money
 from pouch.base.signed_ids import SignedIds
 from pouch.catalog.apply import apply
 from pouch.embedded.ends import Ends
@@ -40,12 +40,17 @@ from pouch.identity.sessions import find_session, start_session
 from pouch.identity.tickets import give_ticket
 from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
+from pouch.payments.card_rows import add_card, add_setup, list_cards
 from pouch.payments.purchases import add_purchase, mark_credited
-from pouch.payments.types import Order, Payment
 from pouch.roo import shares
 from pouch.roo.reported import About, Message
 from pouch.roo.tasks import find_own, keep_messages, task_of
+from pouch.payments.types import CardFacts, Order, Payment
 from pouch.settings import Settings
+from pouch.topups.attempts import New, add_attempt, ask_to_confirm
+from pouch.topups.recovery import ConfirmLinks
+from pouch.topups.rules import save_rule
+from pouch.topups.types import Wish
 from pouch.web.assets import Assets
 from pouch.web.cookies import cookie_name
 from support.cards import serving
@@ -53,6 +58,7 @@ from support.cards import serving
 PASSWORD = "correct horse battery"
 VISA, ALWAYS_CONFIRM = "4242424242424242", "4000002760003184"
 TIMEOUT_S = 60
+CARD = CardFacts("visa", "4242", 12, 2034)
 PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 _numbers = count(1)
@@ -98,6 +104,7 @@ class Stage:
             await show(db, derived_id("worker"), "test", {}, 4)
             person = await add_person(db, email, self.password_hash, verified=verified, operator=operator)
             await grant(db, person.organization_id, Money.parse("7"), key=f"first {email}", note=f"Gift to {email}")
+            await add_card(db, person.organization_id, "embedded", f"pm_{new_id().hex}", CARD, email)
             key, secret = await add_key(db, person, f"Key of {email}", scopes=("inference", "agents"))
             cookie = await start_session(db, person.id, session_id=session_id)
             client = new_secret()
@@ -201,6 +208,32 @@ class Stage:
             if is_new:
                 await artifacts.keep(db, run.id, 1, "patch", "run.patch", b"diff --git a/a b/a\n")
         return run
+
+    async def card(self, owner: Somebody) -> str:
+        """Their saved card."""
+        async with self.database.transaction() as db:
+            (card,) = await list_cards(db, owner.person.organization_id, "embedded")
+        return card.shown_id
+
+    async def card_setup(self, owner: Somebody) -> str:
+        """A card that they began to save."""
+        person = owner.person
+        async with self.database.transaction() as db:
+            made = await add_setup(
+                db, person.organization_id, person.id, person.email, new_id().hex, "embedded", 82_800
+            )
+        return made.shown_id
+
+    async def confirmation(self, owner: Somebody) -> str:
+        """The token of a link by which they confirm a top-up with their bank."""
+        person, attempt_id = owner.person, new_id()
+        dollars = Money.parse
+        async with self.database.transaction() as db:
+            wish = Wish(dollars("5"), dollars("20"), None, dollars("100"), 3)
+            await save_rule(db, person.organization_id, wish, person.id, person.email)
+            await add_attempt(db, New(attempt_id, person.organization_id, dollars("20"), ZERO, ZERO))
+            await ask_to_confirm(db, attempt_id, "", 72)
+        return ConfirmLinks(self.settings.secret_keys, self.settings.url).token(attempt_id)
 
     async def key(self, owner: Somebody) -> str:
         """Their key."""
@@ -404,6 +437,10 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/provider/{id:path}": {"id": _named("pouch/free")},
     "/docs/{name}": {"name": _named("credits")},
     "/billing/purchases/{id}": {"id": Stage.purchase},
+    "/billing/cards/added/{id}": {"id": Stage.card_setup},
+    "/billing/cards/{id}/default": {"id": Stage.card},
+    "/billing/cards/{id}/remove": {"id": Stage.card},
+    "/top-up/confirm/{token}": {"token": Stage.confirmation},
     "/billing/purchases/{id}/receipt": {"id": Stage.purchase},
     "/billing/ledger/{id}": {"id": Stage.line},
     "/api/v1/billing/purchases/{id}": {"id": Stage.purchase},

@@ -24,6 +24,9 @@ QUESTION = {"model": "pouch/free", "messages": [{"role": "user", "content": "hi"
 SIGN_IN = re.compile(r"/sign-in(\?next=.*)?")
 UNKNOWN = {
     "/billing/purchases/{id}": "pur",
+    "/billing/cards/added/{id}": "set",
+    "/billing/cards/{id}/default": "card",
+    "/billing/cards/{id}/remove": "card",
     "/billing/purchases/{id}/receipt": "pur",
     "/billing/ledger/{id}": "line",
     "/api/v1/billing/purchases/{id}": "pur",
@@ -47,6 +50,7 @@ UNKNOWN = {
 
 Form = Callable[[Somebody, Somebody], dict[str, str]]
 """What is typed, by whose the thing is and by who types."""
+RULE = {"threshold_usd": "5", "how": "amount", "amount_usd": "20", "cap_usd": "100", "daily_max": "3", "charge": "none"}
 FORMS: dict[str, Form] = {
     "/sign-in": lambda _, visitor: {"email": visitor.email, "password": PASSWORD},
     "/sign-up": lambda _, visitor: {"email": f"new-{visitor.email}", "password": PASSWORD},
@@ -60,6 +64,8 @@ FORMS: dict[str, Form] = {
     "/settings/delete": lambda _, visitor: {"email": visitor.email},
     "/keys": lambda *_: {"name": "Laptop", "attempt": new_id().hex},
     "/billing/purchases": lambda *_: {"amount_usd": "10", "attempt": new_id().hex},
+    "/billing/auto-top-up": lambda *_: RULE,
+    "/billing/cards/add": lambda *_: {"attempt": new_id().hex},
     "/try": lambda *_: {"model": "pouch/free", "prompt": "hi", "max_tokens": "256", "attempt": new_id().hex},
     "/extension/sign-in": lambda _, visitor: {
         "auth_redirect": "vscode://RooVeterinaryInc.roo-cline",
@@ -88,6 +94,7 @@ FORMS: dict[str, Form] = {
 """What must be typed for a form to be taken. The others have only a button."""
 BODIES: dict[str, dict[str, object]] = {
     "/api/v1/billing/purchases": {"amount_usd": "10"},
+    "/api/v1/billing/auto-topup": {"threshold_usd": "5", "amount_usd": "20", "monthly_cap_usd": "100"},
     "/api/v1/agent-runs": {"task": "Mend it", "repository": "https://git.example.com/a.git"},
     "/api/v1/agent-runs/{run}/messages": {"text": "Use tabs"},
     "/api/v1/agent-runs/{run}/cap": {"cap_usd": "2"},
@@ -250,7 +257,7 @@ async def ask(
     document = DOCUMENTS.get(case.path)
     body = document(who) if document and who else None
     asks_a_model = case.path.endswith(("/chat/completions", "/api/try"))
-    is_api = case.path.startswith(("/api/v1/billing/", "/api/v1/agent-runs")) and case.method == "POST"
+    is_api = case.path.startswith(("/api/v1/billing/", "/api/v1/agent-runs")) and case.method in {"POST", "PUT"}
     if is_api:
         body = BODIES.get(case.path, {})
     async with client.stream(

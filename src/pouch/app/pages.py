@@ -23,6 +23,7 @@ from pouch.base.database import Connection
 from pouch.base.money import Money
 from pouch.billing.api import AccountApi
 from pouch.billing.callers import Callers
+from pouch.billing.card_pages import CardPages
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
 from pouch.billing.live import Live
@@ -30,6 +31,9 @@ from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
 from pouch.catalog.agent_price import agent_price
+from pouch.billing.recent import recent_in
+from pouch.billing.top_up_api import TopUpApi
+from pouch.billing.top_up_pages import TopUpPages
 from pouch.catalog.snapshot import Catalog
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.provider import ProviderRoutes
@@ -120,7 +124,7 @@ async def pages(
         key_spending=key_spending,
         devices_ended=programs.ring.forget_person,
     )
-    web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database).find
+    web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database, topups.switch).find
     streams = Streams(web, Live(database).look)
     process.loops.append(streams.run())
     process.before_stop.append(streams.stop)
@@ -129,15 +133,19 @@ async def pages(
     process.loops.append(run_streams.run())
     process.before_stop.append(run_streams.stop)
     asking = Asking(find=catalog.find, first=lambda: agent_model(catalog.models))
+    callers, once = Callers(web, database, keys), Once(database)
     routes: list[BaseRoute] = [
         *Health(database).routes(),
         *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agent_hour).routes(),
         *identity.routes(),
-        *BillingPages(web, database, checkout, sync).routes(),
+        *BillingPages(web, database, checkout, topups).routes(),
+        *TopUpPages(web, database, checkout, topups, recent_in(database)).routes(),
+        *CardPages(web, database, sync.cards, recent_in(database)).routes(),
         *UsagePages(web, database, example_model=free_model).routes(),
         *AccountApi(database, keys).routes(),
         *RooRoom(web, database, catalog, tokens=programs.tokens, ring=programs.ring, throttles=throttles).routes(),
-        *PurchaseApi(database, Callers(web, database, keys), Once(database), checkout, sync).routes(),
+        *PurchaseApi(database, callers, once, checkout, sync).routes(),
+        *TopUpApi(database, callers, once, topups, recent_in(database)).routes(),
         *AgentPages(web, database, asking, models=lambda: catalog.models).routes(),
         *SetupPages(web, database, models=lambda: catalog.models).routes(),
         *RunPages(web, database, asking, run_streams).routes(),

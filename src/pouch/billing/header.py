@@ -6,21 +6,24 @@ from pouch.base.database import Database
 from pouch.ledger.accounts import balance
 from pouch.payments.purchases import list_waiting, pending_total
 from pouch.payments.types import Purchase
+from pouch.topups.switching import Overview, Switch
 from pouch.web.viewer import Header, Viewer
 
 
 @dataclass(frozen=True, slots=True)
 class MoneyHeader(Header):
-    """What `web` asks for, and `waiting`: the purchases that may still be paid, for the Buy Credits dialog."""
+    """What `web` asks for, and what the dialogs show: the purchases that may still be paid, and the auto top-up."""
 
     waiting: tuple[Purchase, ...] = ()
+    top_up: Overview | None = None
 
 
 class MoneyHeaders:
     """`find` is what `Web.find_header` is set to."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, switch: Switch) -> None:
         self._database = database
+        self._switch = switch
 
     async def find(self, viewer: Viewer) -> MoneyHeader:
         """The money of the viewer's organization."""
@@ -28,6 +31,12 @@ class MoneyHeaders:
             has = await balance(db, viewer.organization_id)
             pending = await pending_total(db, viewer.organization_id)
             waiting = await list_waiting(db, viewer.organization_id)
+            top_up = await self._switch.overview(db, viewer.organization_id)
         return MoneyHeader(
-            available=has.available, held=has.held, balance=has.posted, pending=pending, waiting=tuple(waiting)
+            available=has.available,
+            held=has.held,
+            balance=has.posted,
+            pending=pending,
+            waiting=tuple(waiting),
+            top_up=top_up,
         )

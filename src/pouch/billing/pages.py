@@ -20,14 +20,15 @@ from pouch.billing.buying import PaymentUnderWay, Terms, read_amount
 from pouch.billing.ledger_pages import LedgerPages
 from pouch.billing.lines import CHOICES, Wanted
 from pouch.billing.live import STATES_TOLD, purchases_seen
+from pouch.billing.top_up_form import TopUpForm, charge_text
 from pouch.billing.words import CHOICE_WORDS, PURCHASE_STATES
 from pouch.identity.verification import need_verified
 from pouch.ledger.tally import Tallies
 from pouch.payments.checkout import Checkout
 from pouch.payments.errors import AttemptReused, NoProcessor, ProcessorRefused
 from pouch.payments.purchases import find_purchase, list_purchases, list_waiting
-from pouch.payments.sync import Sync
 from pouch.payments.types import Purchase
+from pouch.topups.room import TopUps
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 
@@ -43,16 +44,17 @@ class BillingPages:
     """Shows an organization its money and lets it buy more. The session alone says whose money that is."""
 
     def __init__(
-        self, web: Web, database: Database, checkout: Checkout, sync: Sync, *, clock: Clock = system_clock
+        self, web: Web, database: Database, checkout: Checkout, topups: TopUps, *, clock: Clock = system_clock
     ) -> None:
         self._web = web
         self._database = database
         self._checkout = checkout
-        self._sync = sync
+        self._sync = topups.sync
         self._clock = clock
         self._tallies = Tallies()
         self._ledger = LedgerPages(web, database)
         web.templates.globals["buying"] = Terms.of(web.settings.file.credits, is_open=checkout.is_open)
+        web.templates.globals |= {"top_up_form": TopUpForm.of, "charge_text": charge_text}
         web.dialogs |= {"buy": "billing/_buy_dialog.html", "auto-top-up": "billing/_auto_top_up_dialog.html"}
 
     def routes(self) -> list[Route]:
@@ -75,12 +77,14 @@ class BillingPages:
             account = await load_account(
                 db, viewer.organization_id, tallies=self._tallies, now=now, before=before, wanted=wanted
             )
+            cards = await self._sync.cards.all(db, viewer.organization_id)
         if not account.tally.agrees:
             log.error("ledger_differs", organization=str(viewer.organization_id), tally=repr(account.tally))
         return await self._web.page(
             request,
             "billing/billing.html",
             account=account,
+            cards=cards,
             before=before,
             wanted=wanted,
             choices={choice: CHOICE_WORDS[choice] for choice in CHOICES},
@@ -108,6 +112,7 @@ class BillingPages:
                 email=viewer.email,
                 amount=read_amount(form),
                 attempt=form.get("attempt", ""),
+                saves_card=form.get("save_card") == "yes",
             )
         except (InvalidInput, PaymentUnderWay, AttemptReused, NoProcessor, ProcessorRefused) as error:
             return await self._form(request, form, error)
@@ -167,6 +172,7 @@ class BillingPages:
             "billing/buy.html",
             error.status if error else 200,
             typed=form.get("amount_usd", ""),
+            saves_card=form.get("save_card") == "yes",
             preset=form.get("preset", ""),
             # A corrected amount is still the same intention; after any other refusal the form begins a new one.
             attempt=form.get("attempt") if beside or isinstance(error, PaymentUnderWay) else None,

@@ -6,6 +6,7 @@ from pouch.base.languages import later, say
 from pouch.billing.lines import Choice
 from pouch.ledger.operations import TransferKind
 from pouch.payments.types import PurchaseState
+from pouch.topups.types import AttemptState, RuleState
 from pouch.usage.types import Call, Outcome
 
 Tone: TypeAlias = Literal["", "good", "live", "held", "bad"]
@@ -21,6 +22,24 @@ PURCHASE_STATES: dict[PurchaseState, tuple[str, Tone]] = {
     "refunded": (later("Refunded"), ""),
     "disputed": (later("Disputed"), "bad"),
     "dispute_lost": (later("Dispute lost"), "bad"),
+}
+
+RULE_STATES: dict[RuleState, tuple[str, Tone]] = {
+    "off": (later("Off"), ""),
+    "armed": (later("On"), "good"),
+    "paused": (later("Paused"), "held"),
+    "suspended": (later("Stopped"), "bad"),
+}
+
+ATTEMPT_STATES: dict[AttemptState, tuple[str, Tone]] = {
+    "created": (later("Under way"), "held"),
+    "submitted": (later("Under way"), "held"),
+    "unknown": (later("No answer yet"), "held"),
+    "credited": (later("Paid"), "good"),
+    "needs_action": (later("Waits for you"), "held"),
+    "recovered": (later("Confirmed and paid"), "good"),
+    "declined": (later("Declined"), "bad"),
+    "not_tried": (later("Not tried"), ""),
 }
 
 LINE_KINDS: dict[TransferKind, str] = {

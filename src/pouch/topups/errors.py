@@ -5,10 +5,11 @@ PouchError
 ├── CardRefused     409  the bank refused this very card for good: another one first
 ├── Suspended       409  something is owed, disputed or suspected
 ├── ChargeChanged   409  saving would charge another amount now than the form said
-└── LinkEnded       410  a confirmation link that is too old, used, or not ours
+└── LinkEnded       404  a confirmation link that is too old, used, or not ours
 """
 
-from pouch.base.errors import Conflict, PouchError
+from pouch.base.errors import Conflict, NotFound
+from pouch.base.languages import say
 from pouch.base.money import Money
 
 
@@ -18,7 +19,7 @@ class NoCard(Conflict):
     code = "no_card"
 
     def __init__(self) -> None:
-        super().__init__("Save a card first. Auto top-up charges it when you run low.")
+        super().__init__(say("Save a card first. Auto top-up charges it when you run low."))
 
 
 class CardRefused(Conflict):
@@ -27,7 +28,9 @@ class CardRefused(Conflict):
     code = "card_refused"
 
     def __init__(self, card: str) -> None:
-        super().__init__(f"The bank refused {card} for good. Add another card, and auto top-up goes on with it.")
+        super().__init__(
+            say("The bank refused %(card)s for good. Add another card, and auto top-up goes on with it.", card=card)
+        )
 
 
 class Suspended(Conflict):
@@ -42,15 +45,14 @@ class ChargeChanged(Conflict):
     code = "charge_changed"
 
     def __init__(self, charge: Money | None) -> None:
-        super().__init__("What saving would charge now has changed. Look at it once more.")
+        super().__init__(say("What saving would charge now has changed. Look at it once more."))
         self.charge = charge
 
 
-class LinkEnded(PouchError):
-    """The link cannot be used, or not any more."""
+class LinkEnded(NotFound):
+    """The link is too old, was used, or was never ours; it never says which."""
 
     code = "link_ended"
-    status = 410
 
     def __init__(self) -> None:
-        super().__init__("This link cannot be used any more.")
+        super().__init__(say("This link has ended. Each works once, and for a limited time."))
