@@ -118,14 +118,6 @@ async def test_without_script_every_choice_and_second_step_is_there(open_site: O
         assert complaints == []
 
 
-async def test_the_lightning_says_what_is_not_there_yet(open_site: OpenSite) -> None:
-    async with visited(open_site) as (_, page, _complaints):
-        await page.goto("/billing")
-        await page.locator("#balance").click()
-        await page.get_by_role("button", name="Auto top-up").click()
-        await expect(page.get_by_role("dialog")).to_contain_text("Auto top-up is not available yet.")
-
-
 async def test_everything_can_be_done_by_keyboard(open_site: OpenSite) -> None:
     async with visited(open_site) as (_, page, _complaints):
         await page.goto("/billing")

@@ -213,7 +213,7 @@ async def test_the_header_has_what_scripts_and_people_rely_on(open_site: OpenSit
         assert 'aria-label="Auto top-up"' in page
         assert "Billing and Credits" in page
         assert '<form method="post" action="/sign-out">' in page
-        assert "Auto top-up is not available yet." in page
+        assert "This Pouch does not take cards, so nothing can be bought by itself." in page
 
 
 def _balance_button(page: str) -> str:

@@ -42,10 +42,10 @@ from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
 from pouch.payments.card_rows import add_card, add_setup, list_cards
 from pouch.payments.purchases import add_purchase, mark_credited
+from pouch.payments.types import CardFacts, Order, Payment
 from pouch.roo import shares
 from pouch.roo.reported import About, Message
 from pouch.roo.tasks import find_own, keep_messages, task_of
-from pouch.payments.types import CardFacts, Order, Payment
 from pouch.settings import Settings
 from pouch.topups.attempts import New, add_attempt, ask_to_confirm
 from pouch.topups.recovery import ConfirmLinks

@@ -30,10 +30,10 @@ from pouch.billing.live import Live
 from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
-from pouch.catalog.agent_price import agent_price
 from pouch.billing.recent import recent_in
 from pouch.billing.top_up_api import TopUpApi
 from pouch.billing.top_up_pages import TopUpPages
+from pouch.catalog.agent_price import agent_price
 from pouch.catalog.snapshot import Catalog
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.provider import ProviderRoutes
