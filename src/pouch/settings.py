@@ -153,11 +153,43 @@ class Limits(_Section):
     """After so many answers in a row that call no tool a task is stopped; from the third on it is slowed."""
 
 
+class AgentLimits(_Section):
+    """What a run may take of its machine."""
+
+    memory_mib: int = Field(default=2048, ge=64, le=1024 * 1024)
+    processes: int = Field(default=256, ge=16, le=65_536)
+    cpu_millis: int = Field(default=2000, ge=50, le=1_000_000)
+    """Thousandths of a core."""
+    disk_mib: int = Field(default=4096, ge=32, le=1024 * 1024)
+    tmp_mib: int = Field(default=512, ge=8, le=1024 * 1024)
+
+
+class AgentEngine(_Section):
+    """A program that may run instead of the native engine."""
+
+    folder: Path
+    """Where it is installed, with everything it needs; seen in the sandbox at /opt/engine, to be read."""
+
+
 class Agents(_Section):
     """Cloud Agents."""
 
     price_usd_per_hour: Dollars = Money.from_cents(5_00)
     local_roots: tuple[Path, ...] = ()
+    """Folders whose repositories may be named by their path."""
+    sandbox: Literal["bubblewrap", "docker"] = "bubblewrap"
+    allow_unsafe_sandbox: bool = False
+    """Run agents though this machine cannot keep them apart. Every page says so."""
+    image: str = "pouch-agent:latest"
+    """What containers are made of: git, bash and Python 3.9 or newer, and what your repositories need."""
+    private_hosts: tuple[str, ...] = ()
+    """Git hosts and package hosts that need not be on the public Internet."""
+    certificates: Path | None = None
+    """Further certificates that git trusts, as PEM."""
+    set_up_hosts: tuple[str, ...] = ()
+    """What set-ups may reach over https, such as a registry of packages; *.example.com is every name below."""
+    limits: AgentLimits = AgentLimits()
+    engines: dict[str, AgentEngine] = {}
 
 
 class Mail(_Section):
@@ -271,6 +303,8 @@ class Settings(BaseSettings):
     """Roots signing and encryption keys. Unset: a 0600 file in the data folder."""
     secret_key_previous: SecretStr | None = None
     """Earlier secret keys, separated by spaces: what they signed is still accepted."""
+    gateway_url: str | None = None
+    """How agents' workers reach `serve`, such as https://pouch.example.com. Unset: this machine's POUCH_PORT."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Loopback port of /metrics. 0: any free one."""
     stripe_secret_key: SecretStr | None = None

@@ -23,6 +23,7 @@ from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotAllowed, NotFound, PouchError
 from pouch.base.ids import new_id, read_id
 from pouch.identity.keyring import KeyRing
+from pouch.identity.people import find_person_with_id
 from pouch.identity.types import Caller
 
 PATH = "/api/v1/agent-runs"
@@ -78,7 +79,9 @@ class AgentApi:
         trigger: Trigger = "cli" if request.headers.get("x-pouch-client") == "cli" else "api"
         starter = Starter(caller.organization_id, caller.person_id, trigger, f"api:{key}")
         async with self._database.transaction() as db:
-            run, is_new = await self._asking.start(db, starter, _texts(body))
+            person = await find_person_with_id(db, caller.person_id)
+            is_operator = person is not None and person.is_operator
+            run, is_new = await self._asking.start(db, starter, _texts(body), is_operator=is_operator)
         return _answer(run_json(run), 201 if is_new else 200)
 
     async def list(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pouch.agents.api import AgentApi
 from pouch.agents.asking import Asking, agent_model
+from pouch.agents.machine import address_check, unsafe_banner
 from pouch.agents.pages import AgentPages
 from pouch.agents.run_pages import RunPages
 from pouch.agents.setup_pages import SetupPages
@@ -87,7 +88,7 @@ async def pages(
     topups = TopUps.of(database, processor, checkout, settings)
     sync = topups.sync
     web = Web(settings=settings, templates=TEMPLATES)
-    web.banner = play_money_banner(settings, processor_kind(settings, ends))
+    web.banner = play_money_banner(settings, processor_kind(settings, ends)) or unsafe_banner(settings)
 
     def example_model(*, is_free: bool) -> str:
         fitting = next((model.id for model in catalog.models if model.is_free == is_free), None)
@@ -132,8 +133,8 @@ async def pages(
     run_streams = RunStreams(database)
     process.loops.append(run_streams.run())
     process.before_stop.append(run_streams.stop)
-    asking = Asking(find=catalog.find, first=lambda: agent_model(catalog.models))
     callers, once = Callers(web, database, keys), Once(database)
+    asking = Asking(find=catalog.find, first=lambda: agent_model(catalog.models), check_address=address_check(settings))
     routes: list[BaseRoute] = [
         *Health(database).routes(),
         *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agent_hour).routes(),

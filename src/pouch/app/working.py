@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 import uvloop
 
+from pouch.agents.jobs import AgentJobs
+from pouch.agents.machine import machine_of
+from pouch.agents.sandboxes.errors import SandboxUnsafe
 from pouch.app.logs import configure_logs
 from pouch.app.process import database_url
 from pouch.app.processors import make_processor
@@ -71,11 +74,29 @@ async def _work(settings: Settings) -> None:
         jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))
         jobs.every(FORGET_EVERY_S, "identity.forget_tickets", _Forget(database, forget_old_tickets))
         jobs.every(FORGET_TASKS_EVERY_S, "roo.forget_tasks", _Forget(database, forget_old_tasks))
+        agents = await _agents(settings, database)
         try:
-            await jobs.run(stop)
+            async with asyncio.TaskGroup() as group:
+                if agents is not None:
+                    agents.register(jobs)
+                    group.create_task(agents.show(stop), name="worker of agents")
+                await jobs.run(stop)
         finally:
             if processor is not None:
                 await processor.close()
+
+
+async def _agents(settings: Settings, database: Database) -> AgentJobs | None:
+    """The agents' lane, where this machine can keep them apart from itself, or was told to go on without."""
+    machine = machine_of(settings)
+    try:
+        facts = await machine.facts()
+    except SandboxUnsafe as error:
+        log.warning("agents_not_run_here", reason=error.message, see="pouch sandbox probe")
+        return None
+    if not facts["safe"]:
+        log.warning("agents_not_kept_apart", see="pouch sandbox probe")
+    return AgentJobs(database, machine, gateway_url=(settings.gateway_url or settings.loopback_url).rstrip("/"))
 
 
 def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:

@@ -151,6 +151,10 @@ class Process(Protocol):
         """Write to its standard input. Does nothing once it has ended."""
         ...
 
+    async def end_input(self) -> None:
+        """Say that nothing more will be written."""
+        ...
+
     async def terminate(self) -> None:
         """Send it SIGTERM."""
         ...

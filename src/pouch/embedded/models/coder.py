@@ -11,6 +11,9 @@ from pouch.embedded.models.question import Question, Tool
 
 _FILE = "hello.py"
 _PROGRAM = 'print("Hello from Pouch")\n'
+_PATHS = {"path": _FILE, "file_path": _FILE, "filePath": _FILE}
+_TESTS = "python3 -m unittest"
+_LOOK = f"git log --oneline -3; ls; {_TESTS} 2>&1 | tail -5"
 _FINISH = "attempt_completion"
 _UNKNOWN_TOOLS_MAX = 3
 
@@ -29,11 +32,23 @@ _SESSION = (
     _Step("I look at the files first.", ("list_files", "list_directory", "list_dir", "ls"), {"path": "."}),
     _Step(
         "Now I write the program.",
-        ("write_to_file", "write_file", "create_file"),
-        {"path": _FILE, "file_path": _FILE, "content": _PROGRAM, "line_count": 1},
+        ("write_to_file", "write_file", "create_file", "write"),
+        _PATHS | {"content": _PROGRAM, "line_count": 1},
     ),
-    _Step("I read it again to be sure.", ("read_file", "view_file"), {"path": _FILE, "file_path": _FILE}),
+    _Step("I read it again to be sure.", ("read_file", "view_file", "read"), _PATHS),
     _Step("I run it.", ("execute_command", "run_command", "bash", "shell"), {"command": f"python3 {_FILE}"}),
+)
+# Under the native engine of Cloud Agents bash is the only tool, and its description names the command that ends.
+_NATIVE_TOOL, _NATIVE_END = "bash", "submit"
+_NATIVE_SESSION = (
+    _Step("I look at the repository and run its tests first.", values={"command": _LOOK}),
+    _Step("Now I write the program.", values={"command": f"printf '%s\\n' '{_PROGRAM.strip()}' > {_FILE}"}),
+    _Step("I run the tests again.", values={"command": f"python3 {_FILE} && {_TESTS}"}),
+    _Step("I commit it.", values={"command": f"git add {_FILE} && git commit -q -m 'Print a greeting'"}),
+    _Step(
+        "The program is written and tested.",
+        values={"command": f"{_NATIVE_END} '{_FILE} prints a greeting, and the tests pass. Nothing is left to do.'"},
+    ),
 )
 _END = _Step(
     "The program is written and tested.",
@@ -47,6 +62,7 @@ def next_step(question: Question) -> Answer:
 
     Steps whose tools are not offered are left out. When none of them is, up to three of the others are called, with
     arguments made from their schemas. The last turn calls `attempt_completion`, or is text when that is not offered.
+    Under the native engine it writes, tests and commits with bash, and ends with the command that it is told to.
     """
     offered = {tool.name: tool for tool in question.tools}
     steps = _session(question.tools)
@@ -60,6 +76,8 @@ def next_step(question: Question) -> Answer:
 
 def _session(tools: Sequence[Tool]) -> list[tuple[_Step, str]]:
     names = [tool.name for tool in tools]
+    if names == [_NATIVE_TOOL] and f"{_NATIVE_END} '" in tools[0].description:
+        return [(step, _NATIVE_TOOL) for step in _NATIVE_SESSION]
     known = [
         (step, name)
         for step in _SESSION

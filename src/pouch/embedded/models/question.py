@@ -25,6 +25,7 @@ class Tool:
 
     name: str
     parameters: Mapping[str, object]
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +110,9 @@ def _tools(offered: object, choice: object) -> Iterator[Tool]:
             raise Refused(400, "Each tool needs a function with a name.", param="tools")
         parameters = function.get("parameters")
         if wanted in {None, name}:
-            yield Tool(name, parameters if isinstance(parameters, dict) else {})
+            description = function.get("description")
+            yield Tool(
+                name,
+                parameters if isinstance(parameters, dict) else {},
+                description if isinstance(description, str) else "",
+            )

@@ -1,0 +1,91 @@
+"""Fetch a repository, with nothing in reach but its host. Reads JSON from standard input, writes JSON.
+
+The base lies in /base.git, which the agent can read and never change; /work borrows its objects. So what the run began
+with outlasts whatever the agent does to its own repository.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+BASE, WORK, SOURCE = "/base.git", "/work", "/source"
+SETTINGS = "/tmp/gitconfig"  # noqa: S108 -- the sandbox's own
+MESSAGE_MAX = 2000
+
+
+def git(*words: str, folder: str = "/", environment: dict[str, str] | None = None) -> str:
+    """Run git and give what it says. Ends us with its words when it fails."""
+    done = subprocess.run(
+        ["/usr/bin/git", "-c", "http.followRedirects=false", *words],
+        cwd=folder,
+        env=os.environ | (environment or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        print(json.dumps({"error": done.stderr[-MESSAGE_MAX:]}))  # noqa: T201 -- this is our answer
+        sys.exit(1)
+    return done.stdout.strip()
+
+
+def main() -> None:
+    """Clone."""
+    asked = json.loads(sys.stdin.readline())
+    # The operator's own folders belong to somebody else than the sandbox's account.
+    with open(SETTINGS, "w", encoding="utf-8") as settings:  # noqa: PTH123
+        settings.write("[safe]\n\tdirectory = *\n")
+    os.environ["GIT_CONFIG_GLOBAL"] = SETTINGS
+    address, ref = str(asked["address"]), str(asked["ref"])
+    secret = _configured(address, str(asked["authorization"]))
+    where = f"file://{SOURCE}" if asked["is_local"] else address
+    git("init", "--quiet", "--bare", "--initial-branch=main", BASE)
+    # Everything is fetched under names of our own; the host's HEAD tells the default branch.
+    refs = ["+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/pouch/head"]
+    git("fetch", "--quiet", "--no-recurse-submodules", where, *refs, folder=BASE, environment=secret)
+    head = git("ls-remote", "--symref", where, "HEAD", folder=BASE, environment=secret).partition("\n")[0]
+    branch, sha = _find(ref, head.removeprefix("ref: refs/heads/").partition("\t")[0] if head[:4] == "ref:" else "")
+    git("update-ref", "refs/pouch/base", sha, folder=BASE)
+    git("init", "--quiet", "--initial-branch=main", WORK)
+    with open(f"{WORK}/.git/objects/info/alternates", "w", encoding="utf-8") as alternates:  # noqa: PTH123
+        alternates.write(f"{BASE}/objects\n")
+    git("remote", "add", "origin", address if not asked["is_local"] else "pouch:local", folder=WORK)
+    fetched = "+refs/remotes/origin/*:refs/remotes/origin/*"
+    git("fetch", "--quiet", "--no-recurse-submodules", f"file://{BASE}", fetched, folder=WORK)
+    git("checkout", "--quiet", *(["-B", branch] if branch else ["--detach"]), sha, folder=WORK)
+    print(json.dumps({"base_sha": sha, "branch": branch}))  # noqa: T201 -- this is our answer
+
+
+def _find(ref: str, default: str) -> tuple[str, str]:
+    if not ref:
+        return default or "main", git("rev-parse", "--verify", "refs/pouch/head^{commit}", folder=BASE)
+    for name, branch in ((f"refs/remotes/origin/{ref}", ref), (f"refs/tags/{ref}", ""), (f"{ref}^{{commit}}", "")):
+        known = subprocess.run(
+            ["/usr/bin/git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"],
+            cwd=BASE,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if known.returncode == 0:
+            return branch, known.stdout.strip()
+    print(json.dumps({"error": f"There is no branch, tag or commit {ref}."}))  # noqa: T201 -- this is our answer
+    sys.exit(1)
+
+
+def _configured(address: str, authorization: str) -> dict[str, str]:
+    """The secret stands in the environment of one git, never in its arguments or in a file."""
+    if not authorization:
+        return {}
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{address}.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: {authorization}",
+    }
+
+
+if __name__ == "__main__":
+    main()

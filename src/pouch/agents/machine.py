@@ -1,0 +1,175 @@
+"""The workshop of a real worker: sandboxes of this machine, git in them, and the engines that the operator has."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pouch.agents.engines.choosing import engines_of
+from pouch.agents.engines.driving import Driving, drive
+from pouch.agents.engines.lines import event_of
+from pouch.agents.engines.types import Engine, Finish, Turn
+from pouch.agents.sandboxes.choosing import choose_backend, limits_of, sources_of
+from pouch.agents.sandboxes.cloning import Sources, check_address, clone
+from pouch.agents.sandboxes.egress import allows
+from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.agents.sandboxes.restoring import restore
+from pouch.agents.sandboxes.saving import save
+from pouch.agents.sandboxes.setting_up import set_up
+from pouch.agents.sandboxes.types import (
+    Backend,
+    Cloned,
+    Egress,
+    Limits,
+    Notice,
+    Notify,
+    Repository,
+    RunSpec,
+    Sandbox,
+    Saved,
+)
+from pouch.agents.workshop import Before, OnEvent, SetupFailed
+from pouch.settings import Settings
+
+SET_UP_TIMEOUT_S = 600
+
+
+class Machine:
+    """What attempts ask for, done here. See `workshop.Workshop`."""
+
+    def __init__(  # noqa: PLR0913 -- everything that the operator says of a machine
+        self,
+        backend: Backend,
+        *,
+        sources: Sources,
+        limits: Limits | None = None,
+        set_up_hosts: Sequence[str] = (),
+        engines: Mapping[str, Engine] | None = None,
+        allow_unsafe: bool = False,
+    ) -> None:
+        self._backend = backend
+        self._sources = sources
+        self._limits = limits or Limits()
+        self._set_up_hosts = Egress(tuple(set_up_hosts))
+        self._engines = engines or {}
+        self._allow_unsafe = allow_unsafe
+
+    @property
+    def name(self) -> str:
+        """What makes its sandboxes."""
+        return self._backend.name
+
+    async def facts(self) -> Mapping[str, object]:
+        """What this machine can do. Raises SandboxUnsafe when nothing may run here."""
+        probe = await self._backend.probe()
+        lacking = [each.name for each in probe.capabilities if each.is_required and not each.is_there]
+        if lacking and not self._allow_unsafe:
+            raise SandboxUnsafe(f"This machine cannot keep agents apart from itself: it lacks {', '.join(lacking)}.")
+        return {
+            "safe": probe.is_safe,
+            "capabilities": {each.name: each.is_there for each in probe.capabilities},
+            "engines": sorted(self._engines),
+        }
+
+    async def prepare(self, spec: RunSpec, notify: Notify) -> Sandbox:
+        """Make an empty place. A set-up reaches what both its person and the operator name."""
+        for host in spec.setup_egress.hosts:
+            if not allows(self._set_up_hosts, host):
+                notify(
+                    Notice("egress_denied", f"The set-up may not reach {host[:253]}: this Pouch's operator decides.")
+                )
+        hosts = tuple(host for host in spec.setup_egress.hosts if allows(self._set_up_hosts, host))
+        return await self._backend.prepare(replace(spec, limits=self._limits, setup_egress=Egress(hosts)), notify)
+
+    async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
+        """What a worker of this machine that is gone left of an attempt."""
+        return await self._backend.adopt(replace(spec, limits=self._limits), notify)
+
+    async def fetch(self, sandbox: Sandbox, repository: Repository, branch: str, before: Before) -> Cloned:
+        """Clone, and begin the run's branch where the attempt before it ended."""
+        cloned = await clone(sandbox, replace(repository, ref=before.base_sha or repository.ref), self._sources)
+        await restore(sandbox, before.bundle, branch, before.session, bundled_branch=before.branch or branch)
+        return replace(cloned, branch=before.branch or cloned.branch)
+
+    async def set_up(self, sandbox: Sandbox, commands: Sequence[str], on_event: OnEvent) -> None:
+        """Run the set-up commands. Raises SetupFailed."""
+        async with contextlib.aclosing(set_up(sandbox, commands, SET_UP_TIMEOUT_S)) as said:
+            async for each in said:
+                if each.ending is None:
+                    on_event(event_of("setup_log", {"command": each.command, "text": each.text}))
+                    continue
+                code, reason = each.ending.code, each.ending.reason
+                on_event(event_of("setup_log", {"command": each.command, "code": code, "reason": reason}))
+                if code or reason != "exited":
+                    raise SetupFailed(f"{each.command[:200]}: {reason} {code}")
+
+    def engine(self, name: str) -> Engine | None:
+        """The engine of that name, if this machine has it."""
+        return self._engines.get(name)
+
+    async def drive(self, sandbox: Sandbox, engine: Engine, turn: Turn, on_event: OnEvent) -> "Driven":
+        """Let an agent work."""
+        return Driven(await drive(sandbox, engine, turn), on_event)
+
+    async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
+        """Write bundle, patch and talk into a folder."""
+        return await save(sandbox, base_sha, branch, folder)
+
+
+class Driven:
+    """An agent at work, whose events go where they are wanted."""
+
+    def __init__(self, driving: Driving, on_event: OnEvent) -> None:
+        self._driving = driving
+        self._on_event = on_event
+        self._reading = asyncio.get_running_loop().create_task(self._read(), name="events of an agent")
+
+    async def wait(self) -> Finish:
+        """Wait until it has ended, however it ends."""
+        await asyncio.shield(self._reading)
+        return self._driving.finish
+
+    async def say(self, text: str) -> bool:
+        """Deliver a message while it works."""
+        return await self._driving.say(text)
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask it to end, and end it after the grace."""
+        await self._driving.stop(grace_s)
+
+    async def _read(self) -> None:
+        async with contextlib.aclosing(self._driving.events()) as events:
+            async for event in events:
+                self._on_event(event)
+
+
+def unsafe_banner(settings: Settings) -> str | None:
+    """The warning for every page when the operator lets agents run though nothing keeps them apart."""
+    if settings.file.agents.allow_unsafe_sandbox:
+        return "Agents may run here without being kept apart from this machine. Give them no work of strangers."
+    return None
+
+
+def address_check(settings: Settings) -> Callable[[str, bool], None]:
+    """Says whether a person may name a repository; raises SourceRefused. Folders are only for operators."""
+    sources = sources_of(settings.file.agents)
+    for_all = replace(sources, local_roots=())
+
+    def check(address: str, is_operator: bool) -> None:
+        check_address(address, sources if is_operator else for_all)
+
+    return check
+
+
+def machine_of(settings: Settings) -> Machine:
+    """This machine, as the operator set it up."""
+    agents = settings.file.agents
+    return Machine(
+        choose_backend(agents, settings.data_dir),
+        sources=sources_of(agents),
+        limits=limits_of(agents),
+        set_up_hosts=agents.set_up_hosts,
+        engines=engines_of(agents),
+        allow_unsafe=agents.allow_unsafe_sandbox,
+    )

@@ -1,0 +1,147 @@
+"""The way out of a clone or a set-up: a proxy on a unix socket that opens tunnels to named hosts, and to no others.
+
+It speaks CONNECT alone and to port 443 alone, so what goes through is TLS from end to end. The host's name must be
+allowed, its address public (or the operator's word that it need not be), and the address is looked up once.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Collection
+from pathlib import Path
+
+from pouch.agents.sandboxes.http import Broken, read_head, refusal
+from pouch.agents.sandboxes.types import Egress, Notice, Notify
+from pouch.base.outside import Lookup, NotPublic, public_address
+
+PORT = 443
+CONNECT_TIMEOUT_S = 15
+HEAD_TIMEOUT_S = 30
+TUNNELS_MAX = 32
+PIECE = 64 * 1024
+
+
+class EgressProxy:
+    """Serves one command of one sandbox."""
+
+    def __init__(  # noqa: PLR0913 -- what the operator and the run each say
+        self,
+        egress: Egress,
+        notify: Notify,
+        *,
+        uid: int | None = None,
+        private_hosts: Collection[str] = (),
+        ports: Collection[int] = (PORT,),
+        lookup: Lookup | None = None,
+    ) -> None:
+        self._egress = egress
+        self._notify = notify
+        self._uid = uid
+        self._private_hosts = private_hosts
+        self._ports = ports
+        self._lookup = lookup
+        self._tunnels: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, path: Path) -> None:
+        """Listen on a unix socket, which its owner alone may open."""
+        self._server = await asyncio.start_unix_server(self._serve, path, backlog=64)
+        path.chmod(0o600)
+        if self._uid is not None:
+            os.chown(path, self._uid, self._uid)
+
+    async def stop(self) -> None:
+        """End every tunnel and stop listening."""
+        if self._server is not None:
+            self._server.close()
+        for tunnel in list(self._tunnels):
+            tunnel.cancel()
+        await asyncio.gather(*self._tunnels, return_exceptions=True)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection, wherever it came in."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tunnels.add(task)
+        try:
+            await self._answer(reader, writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # Cancelled by `stop` alone; Python 3.11 would log it as a fault of ours.
+            return
+        finally:
+            self._tunnels.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._uid is not None and peer_uid(writer) != self._uid:
+            writer.close()
+            return
+        await self.serve(reader, writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT_S):
+                head = await read_head(reader)
+        except Broken:
+            await _refuse(writer, 400)
+            return
+        if head is None:
+            return
+        host, _, port = head.target.rpartition(":")
+        host = host.strip("[]").lower().rstrip(".")
+        if head.method != "CONNECT" or port not in set(map(str, self._ports)) or not allows(self._egress, host):
+            await self._deny(writer, f"{head.method} {head.target[:200]} is not allowed here.")
+            return
+        if len(self._tunnels) > TUNNELS_MAX:
+            await _refuse(writer, 429)
+            return
+        try:
+            address = await public_address(host, int(port), private_hosts=self._private_hosts, lookup=self._lookup)
+        except NotPublic as error:
+            await self._deny(writer, error.message)
+            return
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                there, send = await asyncio.open_connection(address, int(port))
+        except (OSError, TimeoutError):
+            await _refuse(writer, 502)
+            return
+        try:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(_pump(reader, send), _pump(there, writer))
+        finally:
+            send.transport.abort()
+
+    async def _deny(self, writer: asyncio.StreamWriter, text: str) -> None:
+        self._notify(Notice("egress_denied", text))
+        await _refuse(writer, 403)
+
+
+def allows(egress: Egress, host: str) -> bool:
+    """Whether a host may be reached, by its name alone."""
+    for allowed in egress.hosts:
+        if host == allowed.lower() or (allowed.startswith("*.") and host.endswith(allowed[1:].lower())):
+            return True
+    return False
+
+
+def peer_uid(writer: asyncio.StreamWriter) -> int:
+    """Whose process is at the other end of a unix socket."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while piece := await source.read(PIECE):
+        sink.write(piece)
+        await sink.drain()
+    if sink.can_write_eof():
+        sink.write_eof()
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: int) -> None:
+    writer.write(refusal(status, b"", {}))
+    await writer.drain()
