@@ -86,7 +86,7 @@ def test_the_coder_makes_a_real_commit_with_passing_tests_and_its_bill_adds_up(
 
     # Five turns of the test model, by the word, and running time by the second.
     usages = [event["data"] for event in events if event["type"] == "usage"]
-    assert len(usages) == 5
+    assert len(usages) == 5, events
     tokens = sum(Decimal(each["prompt_tokens"]) + 2 * Decimal(each["completion_tokens"]) for each in usages)
     bill = run["bill"]
     assert Decimal(bill["models_usd"]) == tokens / 1_000_000
