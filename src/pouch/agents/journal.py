@@ -31,6 +31,7 @@ class Journal:
         self._dropped = 0
         self._wake = asyncio.Event()
         self._is_closed = False
+        self._writing = asyncio.Lock()
 
     def note(self, type_: str, **body: object) -> None:
         """Something happened."""
@@ -53,20 +54,22 @@ class Journal:
 
     async def flush(self) -> None:
         """Write what waits. It is dropped once the run is another worker's; a database that is away is waited for."""
-        self._wake.clear()
-        if self._dropped:
-            text, self._dropped = f"{self._dropped} events were lost: too many at once.", 0
-            self._waiting.append(("notice", {"code": "events_lost", "text": text}))
-        while self._waiting:
-            batch = self._waiting[:BATCH_MAX]
-            try:
-                async with self._database.transaction() as db:
-                    await append(db, self._claim.row_id, batch, epoch=self._claim.epoch)
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError) as error:
-                log.warning("agent_journal_waits", error=type(error).__name__)
-                self._wake.set()
-                return
-            del self._waiting[: len(batch)]
+        # Two at once would write the same events twice, and then drop others.
+        async with self._writing:
+            self._wake.clear()
+            if self._dropped:
+                text, self._dropped = f"{self._dropped} events were lost: too many at once.", 0
+                self._waiting.append(("notice", {"code": "events_lost", "text": text}))
+            while self._waiting:
+                batch = self._waiting[:BATCH_MAX]
+                try:
+                    async with self._database.transaction() as db:
+                        await append(db, self._claim.row_id, batch, epoch=self._claim.epoch)
+                except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError) as error:
+                    log.warning("agent_journal_waits", error=type(error).__name__)
+                    self._wake.set()
+                    return
+                del self._waiting[: len(batch)]
 
     def close(self) -> None:
         """Let `run` end."""
