@@ -85,10 +85,10 @@ async def test_who_begins_very_many_and_pays_none_has_to_wait(shop: Shop) -> Non
     first = await shop.start()
     async with shop.pouch.database.transaction() as db:
         for number in range(UNPAID_PER_HOUR_MAX - 1):
-            order = Order(shop.alice, shop.alice, ALICE, Money.from_cents(1000), f"begun {number}")
+            order = Order(shop.alice, shop.alice, ALICE, Money.from_cents(1000), f"begun-{number}")
             await add_purchase(db, order, "test", 3600)
     with pytest.raises(TooManyRequests, match="begun and not paid"):
-        await shop.start(attempt="one more")
+        await shop.start(attempt="one-more")
     assert (await shop.start()).id == first.id
 
 

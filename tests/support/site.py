@@ -101,7 +101,13 @@ OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 @asynccontextmanager
 async def opened(
-    database_url: str, settings: Settings, *, sells: bool = True, models: bool = True, delay_ms: int = 0
+    database_url: str,
+    settings: Settings,
+    *,
+    sells: bool = True,
+    models: bool = True,
+    agents: bool = True,
+    delay_ms: int = 0,
 ) -> AsyncIterator[Site]:
     """Open the site on the file that the settings name. `models=False` is a catalog without test models."""
     async with AsyncExitStack() as stack:
@@ -131,7 +137,7 @@ async def opened(
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(writer.run())
         try:
-            pages = _application(settings, database, catalog, chat, people, sells=sells)
+            pages = _application(settings, database, catalog, chat, people, sells=sells, agents=agents)
             yield Site(pages, settings, database, catalog, chat, writer, people)
         finally:
             await writer.stop()
@@ -145,6 +151,7 @@ def _application(
     people: dict[str, Viewer],
     *,
     sells: bool,
+    agents: bool,
 ) -> Security:
     web = Web(settings=settings, templates=[("pouch.site", "templates")])
 
@@ -159,8 +166,8 @@ def _application(
     async def ask(viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
         await chat.answer_for(playground_caller(viewer), scope, receive, send)
 
-    async def agent_hour() -> Money:
-        return Money.parse("4.5")
+    async def agent_hour() -> Money | None:
+        return Money.parse("4.5") if agents else None
 
     async def home(_request: Request) -> Response:
         return PlainTextResponse("the home of somebody")
