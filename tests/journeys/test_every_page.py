@@ -33,6 +33,8 @@ NOT_PAGES = (
     "/embedded/models/",
     *(
         "/agents/{",
+        "/billing/cards/",
+        "/top-up/confirm/",
         "/extension/",
         "/l/",
         "/cli/",
