@@ -136,6 +136,8 @@ class Credits(_Section):
     purchase_max_usd: Dollars = Money.from_cents(1000_00)
     welcome_grant_usd: Dollars = Money(0)
     """Given once to each new personal organization."""
+    refund_window_hours: int = Field(default=24, ge=0, le=24 * 365)
+    """So long after a purchase its buyer may have the unused part refunded by themselves. 0: only the operator can."""
 
 
 class Limits(_Section):

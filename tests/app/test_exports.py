@@ -1,6 +1,7 @@
 """What a person can take with them, and what keeps their account."""
 
 import json
+from typing import cast
 
 import pytest
 
@@ -69,3 +70,17 @@ async def test_a_payment_that_is_being_confirmed_keeps_the_account(db: Connectio
         (alice.id,),
     )
     assert await payment_obstacle(db, alice.organization_id) is not None
+
+
+async def test_a_refund_under_way_keeps_the_account_and_is_in_the_file(db: Connection) -> None:
+    alice = await a_person(db, "alice@example.com")
+    await db.execute(
+        """
+        INSERT INTO payment_refunds (id, purchase_id, organization_id, mode, source, amount_nanos)
+        SELECT id, id, organization_id, mode, 'operator', 10000000 FROM payment_purchases WHERE person_id = %s
+        """,
+        (alice.id,),
+    )
+    assert "refund" in str(await payment_obstacle(db, alice.organization_id))
+    (refund,) = cast("list[dict[str, str]]", await EXPORTERS["refunds"](db, alice.organization_id))
+    assert (refund["amount_usd"], refund["state"]) == ("0.010000000", "created")

@@ -24,6 +24,7 @@ from pouch.billing.live import Live
 from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
+from pouch.billing.refund_api import RefundApi
 from pouch.billing.top_up_api import TopUpApi
 from pouch.billing.top_up_pages import TopUpPages
 from pouch.identity.keyring import KeyRing
@@ -31,6 +32,7 @@ from pouch.ledger import accounts
 from pouch.ledger.grants import grant
 from pouch.payments.checkout import Checkout
 from pouch.payments.processor import Processor
+from pouch.payments.refunding import Refunding, refund_window
 from pouch.settings import Settings
 from pouch.topups.room import TopUps
 from pouch.usage.pages import UsagePages
@@ -146,13 +148,15 @@ async def _site(settings: Settings, database: Database, running: RunningProcesso
     checkout, keys = Checkout(database, processor, settings), KeyRing(database)
     topups = TopUps.of(database, processor, checkout, settings)
     web.find_viewer, web.find_header = find_viewer, MoneyHeaders(database, topups.switch).find
-    pages = BillingPages(web, database, checkout, topups)
+    refunding = Refunding(database, processor, checkout, topups.sync, window=refund_window(settings))
+    pages = BillingPages(web, database, checkout, topups, refunding)
     home = HomePages(web, example_model=lambda: "pouch/free")
     usage = UsagePages(web, database, example_model=lambda: "pouch/free")
     streams = Streams(web, Live(database).look, look_every_s=0.05)
     api = AccountApi(database, keys)
     callers, once = Callers(web, database, keys), Once(database)
     purchase_api = PurchaseApi(database, callers, once, checkout, topups.sync)
+    refund_api = RefundApi(web, database, callers, once, refunding)
     routes = [
         *pages.routes(),
         *TopUpPages(web, database, checkout, topups, recent).routes(),
@@ -162,6 +166,7 @@ async def _site(settings: Settings, database: Database, running: RunningProcesso
         *usage.routes(),
         *api.routes(),
         *purchase_api.routes(),
+        *refund_api.routes(),
         *streams.routes(),
     ]
     app = application(web, routes)

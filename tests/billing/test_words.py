@@ -9,9 +9,12 @@ from starlette.requests import Request
 
 from pouch.base.ids import new_id
 from pouch.base.money import Money
-from pouch.billing.words import LINE_KINDS, PURCHASE_STATES
+from pouch.billing.reversed import Back
+from pouch.billing.words import LINE_KINDS
 from pouch.ledger.operations import TransferKind
+from pouch.payments.refunds import RefundState
 from pouch.payments.types import Purchase, PurchaseState
+from pouch.payments.words import PURCHASE_STATES, REFUND_STATES
 from pouch.settings import Settings
 from pouch.web.pages import Web
 from pouch.web.viewer import Header
@@ -42,8 +45,12 @@ PURCHASE = Purchase(
 )
 
 
+BACK = Back([], *(Money(0),) * 3, refundable=Money(0), paid_debt=Money(0), debt=Money(0))
+
+
 def test_every_state_and_every_kind_has_words() -> None:
     assert set(PURCHASE_STATES) == set(get_args(PurchaseState))
+    assert set(REFUND_STATES) == set(get_args(RefundState))
     assert set(LINE_KINDS) == set(get_args(TransferKind))
 
 
@@ -59,6 +66,8 @@ async def _drawn(purchase: Purchase, *, reload_s: int | None = None) -> str:
         reload_s=reload_s,
         header=Header(Money(0), Money(0), Money(0), Money(0)),
         seen="",
+        back=BACK,
+        refund_states=REFUND_STATES,
     )
     return bytes(page.body).decode()
 

@@ -28,6 +28,8 @@ from pouch.ledger.operations import (
     RefusalSource,
     Refused,
     Release,
+    TakeBack,
+    TakenBack,
     Transfer,
 )
 
@@ -76,6 +78,7 @@ class Model:
     blocked: set[UUID] = field(default_factory=set)
     holds: dict[UUID, Held] = field(default_factory=dict)
     transfers: dict[str, Transfer] = field(default_factory=dict)
+    taken: dict[str, tuple[TakeBack, TakenBack]] = field(default_factory=dict)
     movements: list[tuple[Account, Account, int]] = field(default_factory=list)
     """From, to, how much."""
 
@@ -110,7 +113,7 @@ class Model:
         waited_for: set[UUID] = set()
         return [self._post(operation, waited_for) for operation in batch]
 
-    def _post(self, operation: Operation, waited_for: set[UUID]) -> Answer:
+    def _post(self, operation: Operation, waited_for: set[UUID]) -> Answer:  # noqa: PLR0911 -- one for each kind
         match operation:
             case Hold():
                 return self._place(operation, waited_for)
@@ -122,6 +125,8 @@ class Model:
                 return self._give_back(hold, "expired")
             case Transfer():
                 return self._transfer(operation)
+            case TakeBack():
+                return self._take_back(operation)
             case Record():
                 return Recorded()
             case _:
@@ -197,11 +202,25 @@ class Model:
             return Refused("credits", amount, free, has, transfer.debit)
         self.transfers[transfer.key] = transfer
         self.movements.append((transfer.debit, transfer.credit, amount))
-        if transfer.kind == "purchase" and isinstance(transfer.credit, UUID):
+        if transfer.kind in {"purchase", "refund", "dispute"} and isinstance(transfer.credit, UUID):
             owed = -self.balance(Receivable(transfer.credit))
             paid = min(owed, self.available(transfer.credit))
             self.movements.append((transfer.credit, Receivable(transfer.credit), paid))
         return Posted()
+
+    def _take_back(self, take: TakeBack) -> Answer:
+        organization = take.organization_id
+        if organization not in self.organizations:
+            return MISMATCH
+        if take.key in self.taken:
+            before, answer = self.taken[take.key]
+            return TakenBack(answer.taken_nanos, answer.owed_nanos, repeated=True) if before == take else MISMATCH
+        taken = min(take.amount_nanos, self.available(organization))
+        answer = TakenBack(taken, take.amount_nanos - taken)
+        self.taken[take.key] = (take, answer)
+        self.movements.append((organization, take.to, taken))
+        self.movements.append((Receivable(organization), take.to, answer.owed_nanos))
+        return answer
 
     def _exists(self, account: Account) -> bool:
         organization = account.organization_id if isinstance(account, Receivable) else account

@@ -43,6 +43,7 @@ from pouch.ledger.operations import (
     Receivable,
     Release,
     SystemAccount,
+    TakeBack,
     Transfer,
     TransferKind,
 )
@@ -62,6 +63,7 @@ FLOWS: tuple[tuple[str, TransferKind], ...] = (
     ("customer>refund_clearing", "refund"),
     ("customer>writeoff", "adjustment"),
     ("receivable>stripe_clearing", "dispute"),
+    ("stripe_clearing>customer", "dispute"),
     ("promo>stranger", "grant"),
 )
 
@@ -220,6 +222,7 @@ class Machine(RuleBasedStateMachine):
         self.holds: list[Hold] = []
         self.captures: list[Capture] = []
         self.transfers: list[Transfer] = []
+        self.taken: list[TakeBack] = []
         self.numbers = 0
 
     @initialize(has=st.integers(0, 300), caps=st.lists(caps, max_size=3))
@@ -293,6 +296,20 @@ class Machine(RuleBasedStateMachine):
         known = self.transfers[which % len(self.transfers)]
         again = Transfer(known.key, known.debit, known.credit, known.amount_nanos + more, known.kind, note="said anew")
         self.batch.append(again)
+
+    @rule(whose=owners, amount=amounts, to=st.sampled_from(["stripe_clearing", "refund_clearing"]))
+    def take_back(self, whose: int, amount: int, to: SystemAccount) -> None:
+        """A refund or a dispute; now and then of more than is there."""
+        self.numbers += 1
+        organization = self.organizations[whose]
+        self.taken.append(TakeBack(f"{self.organizations[0]} {self.numbers}", organization, to, amount, "refund"))
+        self.batch.append(self.taken[-1])
+
+    @precondition(lambda self: self.taken)
+    @rule(which=indexes, more=st.sampled_from([0, 0, 0, 1]))
+    def take_back_again(self, which: int, more: int) -> None:
+        known = self.taken[which % len(self.taken)]
+        self.batch.append(TakeBack(known.key, known.organization_id, known.to, known.amount_nanos + more, known.kind))
 
     # ------------------------------------------------------------ what happens between batches
 

@@ -24,6 +24,12 @@ def payments_database(postgres_url: str, template_database: str) -> Iterator[str
 @pytest.fixture
 def database_url(payments_database: str) -> str:
     """That database without the last test's rows. The ledger keeps its own; each test has its own organization."""
+    forget_last_test(payments_database)
+    return payments_database
+
+
+def forget_last_test(payments_database: str) -> None:
+    """Empty the tables of payments, cards, mail and jobs."""
     with psycopg.connect(payments_database, autocommit=True) as db:
         rows = db.execute(
             """
@@ -33,7 +39,6 @@ def database_url(payments_database: str) -> str:
         ).fetchone()
         assert rows is not None
         db.execute(f"TRUNCATE {rows[0]} CASCADE")
-    return payments_database
 
 
 @pytest.fixture

@@ -4,22 +4,37 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from pouch.base.database import Database
+from pouch.base.clock import Clock, system_clock
+from pouch.base.database import Connection, Database
 from pouch.base.ids import new_id, show_id
 from pouch.base.money import Money
+from pouch.embedded.cards import disputes as cards_disputes
+from pouch.embedded.cards import refunds as cards_refunds
+from pouch.embedded.cards import store
 from pouch.embedded.cards.delivery import Delivery, sign
-from pouch.ledger.accounts import balance, open_account
-from pouch.payments import purchases
+from pouch.embedded.cards.types import Charge, Intent
+from pouch.embedded.cards.types import Dispute as CardsDispute
+from pouch.embedded.cards.types import Refund as CardsRefund
+from pouch.embedded.cards.types import Session as CardsSession
+from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS, Balance, balance, open_account
+from pouch.ledger.check import check
+from pouch.ledger.operations import Capture, Hold, SystemAccount
+from pouch.ledger.posting import post
+from pouch.payments import disputes, purchases, refunds
 from pouch.payments.checkout import Checkout
+from pouch.payments.disputes import Dispute
 from pouch.payments.events import Inbox
 from pouch.payments.jobs import PaymentJobs
 from pouch.payments.processor import Processor
+from pouch.payments.refunding import Ask, Refunding
+from pouch.payments.refunds import Refund, RefundSource
 from pouch.payments.sync import Sync
 from pouch.payments.types import Purchase
 from pouch.payments.webhooks import Webhooks
@@ -41,6 +56,7 @@ class Pouch:
         secret_key: str = SECRET_KEY,
         timeout_s: float = 8,
         settings: Settings | None = None,
+        clock: Clock = system_clock,
     ) -> None:
         self.database = database
         self.processor = Processor(
@@ -55,7 +71,10 @@ class Pouch:
         self.topups = TopUps.of(database, self.processor, self.checkout, settings)
         self.sync = self.topups.sync
         self.inbox = Inbox(database, self.sync)
-        self.jobs = PaymentJobs(database, self.processor, self.sync, self.inbox)
+        self.refunding = Refunding(
+            database, self.processor, self.checkout, self.sync, window=timedelta(hours=24), clock=clock
+        )
+        self.jobs = PaymentJobs(database, self.processor, self.sync, self.inbox, self.refunding)
         self.app = Starlette(routes=Webhooks(database, self.processor, self.inbox).routes())
 
     async def post(self, body: bytes, signature: str | None) -> int:
@@ -113,7 +132,9 @@ class Shop:
                 """
                 SELECT id, created_at, type, object FROM cards_events
                  WHERE (%(types)s::text[] = '{}' OR type = ANY(%(types)s))
-                   AND object->'metadata'->>'organization' = %(organization)s
+                   AND (object->'metadata'->>'organization' = %(organization)s
+                        OR object->>'payment_intent' IN
+                           (SELECT id FROM cards_intents WHERE metadata->>'organization' = %(organization)s))
                  ORDER BY seq
                 """,
                 {"types": list(types), "organization": show_id("org", self.alice)},
@@ -127,6 +148,115 @@ class Shop:
         """Have the processor's events arrive, in order. Returns the answers."""
         to = pouch or self.pouch
         return [await to.post(body, sign(body, WEBHOOK_SECRET)) for body in await self.events(*types)]
+
+    async def buy(self, usd: str = "10.00", attempt: str = "first", **card: str) -> Purchase:
+        """Alice buys, and the credits have come."""
+        purchase = await self.start(usd, attempt)
+        await self.pay(purchase, **card)
+        return await self.pouch.sync.purchase(purchase.id)
+
+    async def spend(self, usd: str) -> None:
+        """Alice's organization uses so much of its credits."""
+        hold = Hold(new_id(), self.alice, Money.parse(usd).nanos)
+        async with self.database.transaction() as db:
+            await post(db, [hold])
+            await post(db, [Capture(hold, hold.amount_nanos)])
+
+    async def refund(
+        self, purchase: Purchase, usd: str, attempt: str = "first", *, pouch: Pouch | None = None, by: str = "operator"
+    ) -> Refund:
+        """The operator, or Alice, presses Refund."""
+        source: RefundSource = "operator" if by == "operator" else "customer"
+        ask = Ask(source, self.alice, Money.parse(usd), attempt, note="Sorry for the trouble")
+        return await (pouch or self.pouch).refunding.start(purchase.id, ask)
+
+    async def object_to(self, purchase: Purchase, *, usd: str | None = None, inquiry: bool = False) -> str:
+        """Somebody asks their bank for the money of a purchase. Returns the dispute's id."""
+        cents = Money.parse(usd).to_cents() if usd else None
+        async with self.database.transaction() as db:
+            charge = await self._charge(db, purchase)
+            made = await cards_disputes.open_dispute(self.cards.desk(db), charge, cents=cents, is_inquiry=inquiry)
+        return made.id
+
+    async def decide(self, dispute_id: str, verdict: cards_disputes.Verdict) -> None:
+        """The bank decides."""
+        async with self.database.transaction() as db:
+            dispute = await store.lock(db, CardsDispute, dispute_id)
+            assert dispute is not None
+            await cards_disputes.decide(self.cards.desk(db), dispute, verdict)
+
+    async def warn(self, purchase: Purchase) -> None:
+        """The card network thinks that a payment is fraud."""
+        async with self.database.transaction() as db:
+            await cards_disputes.warn(self.cards.desk(db), await self._charge(db, purchase))
+
+    async def refund_there(self, purchase: Purchase, usd: str) -> str:
+        """Somebody refunds at the processor's own site. Returns the refund's id."""
+        async with self.database.transaction() as db:
+            charge, cents = await self._charge(db, purchase), Money.parse(usd).to_cents()
+            made = await cards_refunds.refund(self.cards.desk(db), charge, cents, None, {})
+        return made.id
+
+    async def fail_refund(self, refund_id: str) -> None:
+        """The bank cannot take the money."""
+        async with self.database.transaction() as db:
+            refund = await store.lock(db, CardsRefund, refund_id)
+            assert refund is not None
+            charge = await store.lock(db, Charge, refund.charge_id)
+            assert charge is not None
+            await cards_refunds.fail_refund(self.cards.desk(db), charge, refund)
+
+    async def _charge(self, db: Connection, purchase: Purchase) -> Charge:
+        intent = await store.find(db, Intent, purchase.payment_id)
+        if intent is None:
+            session = await store.find(db, CardsSession, purchase.session_id)
+            intent = await store.find(db, Intent, session.intent_id if session else None)
+        charge = await store.lock(db, Charge, intent.latest_charge_id if intent else None)
+        assert charge is not None
+        return charge
+
+    async def disputes(self, purchase: Purchase) -> list[Dispute]:
+        """The disputes of a purchase as their rows say."""
+        async with self.database.transaction() as db:
+            return await disputes.of_purchase(db, purchase.id)
+
+    async def has(self) -> Balance:
+        """What Alice's organization has and owes."""
+        async with self.database.transaction() as db:
+            return await balance(db, self.alice)
+
+    async def refunds(self, purchase: Purchase) -> list[Refund]:
+        """The refunds of a purchase as their rows say."""
+        async with self.database.transaction() as db:
+            return await refunds.of_purchase(db, purchase.id)
+
+    async def moved(self, account: SystemAccount) -> Money:
+        """What has come to one of the operator's accounts because of Alice."""
+        async with self.database.transaction() as db:
+            rows = await db.execute(
+                """
+                SELECT coalesce(sum(CASE credit_account_id WHEN %(id)s THEN amount_nanos ELSE -amount_nanos END), 0)
+                       ::bigint
+                  FROM ledger_transfers
+                 WHERE %(id)s IN (credit_account_id, debit_account_id)
+                   AND cause IN (SELECT id FROM payment_purchases WHERE organization_id = %(alice)s)
+                """,
+                {"id": SYSTEM_ACCOUNT_IDS[account], "alice": self.alice},
+            )
+            row = await rows.fetchone()
+        assert row is not None
+        return Money(row[0])
+
+    async def mails(self) -> list[str]:
+        """The kinds of letters that were written, oldest first."""
+        async with self.database.transaction() as db:
+            rows = await db.execute("SELECT kind FROM mail_letters ORDER BY id")
+            return [kind for (kind,) in await rows.fetchall()]
+
+    async def assert_clean(self) -> None:
+        """The books hold, and nobody is below zero."""
+        async with self.database.transaction() as db:
+            assert await check(db) == []
 
     async def now(self, purchase: Purchase) -> Purchase:
         """The purchase as its row says."""

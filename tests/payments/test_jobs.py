@@ -121,7 +121,7 @@ async def test_an_event_whose_process_died_after_storing_it_is_acted_on_by_a_wor
     async with Database(database_url) as database:
         worker = Pouch(database, api_base=shop.cards.api_base)
         inbox, jobs, stop = TellingInbox(database, worker.sync), Jobs(database), asyncio.Event()
-        PaymentJobs(database, worker.processor, worker.sync, inbox).register(jobs)
+        PaymentJobs(database, worker.processor, worker.sync, inbox, worker.refunding).register(jobs)
         working = asyncio.create_task(jobs.run(stop))
         async with asyncio.timeout(30):
             await inbox.is_done.wait()

@@ -21,7 +21,7 @@ from pouch.agents.workers import show
 from pouch.app.root import Root
 from pouch.app.serving import running
 from pouch.base.database import Connection, Database
-from pouch.base.ids import derived_id, new_id, show_id
+from pouch.base.ids import derived_id, new_id, read_id, show_id
 from pouch.base.money import ZERO, Money
 from pouch.base.signed_ids import SignedIds
 from pouch.catalog.apply import apply
@@ -40,8 +40,11 @@ from pouch.identity.sessions import find_session, start_session
 from pouch.identity.tickets import give_ticket
 from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
+from pouch.ledger.operations import Transfer
+from pouch.ledger.posting import post
 from pouch.payments.card_rows import add_card, add_setup, list_cards
-from pouch.payments.purchases import add_purchase, mark_credited
+from pouch.payments.purchases import add_purchase, get_purchase, mark_credited
+from pouch.payments.refunds import NewRefund, add_refund, mark_failed
 from pouch.payments.types import CardFacts, Order, Payment
 from pouch.roo import shares
 from pouch.roo.reported import About, Message
@@ -153,6 +156,8 @@ class Stage:
             order = Order(person.organization_id, person.id, person.email, Money.from_cents(10_00), mark)
             bought = await add_purchase(db, order, "embedded", 3600)
             await mark_credited(db, bought.id, f"cs_{mark}", Payment(f"pi_{mark}", "succeeded", "usd"))
+            key, to, amount = f"pi:pi_{mark}:credit", person.organization_id, bought.amount.nanos
+            await post(db, [Transfer(key, "stripe_clearing", to, amount, "purchase", cause=bought.id)])
         return bought.shown_id
 
     async def line(self, owner: Somebody) -> str:
@@ -301,6 +306,30 @@ class Stage:
         assert row is not None
         return show_id("mail", row[0])
 
+    async def refund(self, owner: Somebody) -> str:
+        """A refund of theirs."""
+        purchase_id = read_id("pur", await self.purchase(owner))
+        assert purchase_id is not None
+        async with self.database.transaction() as db:
+            bought, refund_id = await get_purchase(db, purchase_id), new_id()
+            new = NewRefund(refund_id, "operator", Money.from_cents(100), Money(0), note=f"For {owner.email}")
+            await add_refund(db, bought, new)
+            await mark_failed(db, refund_id, "", is_returned=False)
+        return show_id("ref", refund_id)
+
+    async def given_up(self, owner: Somebody) -> str:
+        """A letter to them that could not be delivered."""
+        mark = new_id()
+        async with self.database.transaction() as db:
+            await db.execute(
+                """
+                INSERT INTO mail_letters (id, key, kind, to_address, context, state, due_at)
+                VALUES (%s, %s, 'key_made', %s, '{}', 'failed', NULL)
+                """,
+                (mark, str(mark), owner.email),
+            )
+        return show_id("mail", mark)
+
     async def checkout(self, card: str | None = None) -> str:
         """The payment page of a purchase that somebody began; with a card, it was tried."""
         buyer = await self.somebody()
@@ -442,6 +471,13 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/billing/cards/{id}/remove": {"id": Stage.card},
     "/top-up/confirm/{token}": {"token": Stage.confirmation},
     "/billing/purchases/{id}/receipt": {"id": Stage.purchase},
+    "/billing/purchases/{id}/refund": {"id": Stage.purchase},
+    "/api/v1/billing/refunds/{id}": {"id": Stage.refund},
+    "/admin/purchases/{id}": {"id": Stage.purchase},
+    "/admin/purchases/{id}/refund": {"id": Stage.purchase},
+    "/admin/mail/{letter}/again": {"letter": Stage.given_up},
+    "/admin/letters/{kind}": {"kind": _named("refund")},
+    "/admin/letters/{kind}/html": {"kind": _named("refund")},
     "/billing/ledger/{id}": {"id": Stage.line},
     "/api/v1/billing/purchases/{id}": {"id": Stage.purchase},
     "/usage/{id}": {"id": Stage.call},

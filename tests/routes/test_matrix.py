@@ -28,8 +28,10 @@ UNKNOWN = {
     "/billing/cards/{id}/default": "card",
     "/billing/cards/{id}/remove": "card",
     "/billing/purchases/{id}/receipt": "pur",
+    "/billing/purchases/{id}/refund": "pur",
     "/billing/ledger/{id}": "line",
     "/api/v1/billing/purchases/{id}": "pur",
+    "/api/v1/billing/refunds/{id}": "ref",
     "/usage/{id}": "gen",
     "/keys/{key}/revoke": "key",
     "/extension/sign-in/{ticket}": "tick",
@@ -88,6 +90,8 @@ FORMS: dict[str, Form] = {
     "/agents/{run}/cap": lambda *_: {"cap_usd": "2"},
     "/agents/set-up/day-cap": lambda *_: {"day_cap_usd": ""},
     "/agents/set-up/kinds/{kind}": lambda *_: {"prompt": "Use tabs"},
+    "/billing/purchases/{id}/refund": lambda *_: {"amount_usd": "2.00", "attempt": new_id().hex},
+    "/admin/purchases/{id}/refund": lambda *_: {"amount_usd": "2.00", "attempt": new_id().hex},
     "/embedded/cards/pay/{session_id}": lambda *_: {"number": "4242424242424242", "expiration": "12/34", "cvc": "123"},
     "/embedded/cards/pay/{session_id}/authentication": lambda *_: {"outcome": "complete"},
 }
@@ -95,6 +99,7 @@ FORMS: dict[str, Form] = {
 BODIES: dict[str, dict[str, object]] = {
     "/api/v1/billing/purchases": {"amount_usd": "10"},
     "/api/v1/billing/auto-topup": {"threshold_usd": "5", "amount_usd": "20", "monthly_cap_usd": "100"},
+    "/api/v1/billing/refunds": {"purchase": "pur_of_nobody"},
     "/api/v1/agent-runs": {"task": "Mend it", "repository": "https://git.example.com/a.git"},
     "/api/v1/agent-runs/{run}/messages": {"text": "Use tabs"},
     "/api/v1/agent-runs/{run}/cap": {"cap_usd": "2"},

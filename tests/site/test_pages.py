@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from pouch.base.clock import system_clock
-from pouch.billing.words import PURCHASE_STATES
 from pouch.gateway.free import CALLS_PER_MINUTE
 from pouch.gateway.idempotency import KEPT_FOR_H, KEY_BYTES_MAX
 from pouch.payments.types import PurchaseState
+from pouch.payments.words import PURCHASE_STATES
 from pouch.site.docs import PAGES
 from support.site import OpenSite
 

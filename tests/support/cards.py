@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -21,10 +22,10 @@ from starlette.types import ASGIApp
 from stripe.checkout import Session
 
 from pouch.base.clock import Clock, system_clock
-from pouch.base.database import Database
+from pouch.base.database import Connection, Database
 from pouch.embedded.cards.app import CardProcessor
 from pouch.embedded.cards.faults import Faults
-from pouch.embedded.cards.place import Place
+from pouch.embedded.cards.place import Desk, Place
 
 MOUNTED_AT = "/embedded/cards"
 SECRET_KEY = "sk_test_fixture"
@@ -49,8 +50,9 @@ class RunningProcessor:
     secret_key = SECRET_KEY
     webhook_secret = WEBHOOK_SECRET
 
-    def __init__(self, processor: CardProcessor, url: str, browser: httpx.AsyncClient) -> None:
+    def __init__(self, processor: CardProcessor, place: Place, url: str, browser: httpx.AsyncClient) -> None:
         self.processor = processor
+        self.place = place
         self.api_base = url
         self.browser = browser
 
@@ -58,6 +60,10 @@ class RunningProcessor:
     def faults(self) -> Faults:
         """Switches that may be changed at any time."""
         return self.processor.faults
+
+    def desk(self, db: Connection) -> Desk:
+        """For what a bank does, without any request."""
+        return Desk(db, datetime.now(UTC), self.place)
 
     def listen(self, webhook_url: str | None) -> None:
         """Say where events go, once it is known."""
@@ -144,22 +150,18 @@ async def card_processor(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{MOUNTED_AT}"
         async with Database(database_url, name="cards-test") as database, httpx.AsyncClient(trust_env=False) as browser:
-            processor = CardProcessor(
-                database,
-                Place(
-                    secret_key=SECRET_KEY,
-                    webhook_secret=WEBHOOK_SECRET,
-                    webhook_url=webhook_url,
-                    pages_url=url,
-                    retry_delays_s=retry_delays_s,
-                    settle_after_s=settle_after_s,
-                ),
-                clock=clock,
-                faults=faults,
+            place = Place(
+                secret_key=SECRET_KEY,
+                webhook_secret=WEBHOOK_SECRET,
+                webhook_url=webhook_url,
+                pages_url=url,
+                retry_delays_s=retry_delays_s,
+                settle_after_s=settle_after_s,
             )
+            processor = CardProcessor(database, place, clock=clock, faults=faults)
             mounted = Starlette(routes=[Mount(MOUNTED_AT, processor.app)])
             async with running(processor) if delivers else processor.deliveries, serving(mounted, listener):
-                yield RunningProcessor(processor, url, browser)
+                yield RunningProcessor(processor, place, url, browser)
 
 
 @asynccontextmanager

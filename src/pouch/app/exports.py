@@ -9,6 +9,7 @@ from pouch.base.languages import say
 from pouch.identity.export import Exporter, Json
 from pouch.identity.types import OrganizationId
 from pouch.ledger.history import lines
+from pouch.payments import disputes, refunds
 from pouch.payments.purchases import list_purchases, pending_total
 from pouch.roo.export import export_tasks
 from pouch.usage.store import newest_calls
@@ -19,9 +20,13 @@ _PAGE = 1_000
 
 
 async def payment_obstacle(db: Connection, organization_id: OrganizationId) -> str | None:
-    """A payment that is not confirmed yet would credit an account that is gone."""
+    """Money that is on its way here, or back to the card, would find an account that is gone."""
     if await pending_total(db, organization_id):
         return say("A payment is being confirmed. Wait until it is.")
+    if any(refund.is_open for refund in await refunds.of_organization(db, organization_id)):
+        return say("A refund is on its way to your card. Wait until it is there.")
+    if await disputes.has_open(db, organization_id):
+        return say("A payment is disputed. Wait until the bank has decided.")
     return None
 
 
@@ -38,6 +43,21 @@ async def _purchases(db: Connection, organization_id: OrganizationId) -> Json:
             "credited_at": _time(purchase.credited_at),
         }
         for purchase in await list_purchases(db, organization_id, ROWS_MAX)
+    ]
+
+
+async def _refunds(db: Connection, organization_id: OrganizationId) -> Json:
+    return [
+        {
+            "id": refund.shown_id,
+            "purchase": show_id("pur", refund.purchase_id),
+            "state": refund.state,
+            "amount_usd": refund.amount.decimal(),
+            "note": refund.note,
+            "asked_at": refund.created_at.isoformat(),
+            "closed_at": _time(refund.closed_at),
+        }
+        for refund in await refunds.of_organization(db, organization_id, ROWS_MAX)
     ]
 
 
@@ -94,6 +114,7 @@ def _time(at: datetime | None) -> str | None:
 
 EXPORTERS: Mapping[str, Exporter] = {
     "purchases": _purchases,
+    "refunds": _refunds,
     "ledger": _ledger,
     "usage": _usage,
     "tasks": export_tasks,

@@ -7,6 +7,7 @@ from uuid import UUID
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pouch.admin.pages import AdminPages
 from pouch.agents.api import AgentApi
 from pouch.agents.asking import Asking, agent_model
 from pouch.agents.machine import address_check, unsafe_banner
@@ -17,6 +18,7 @@ from pouch.agents.streaming import RunStreams
 from pouch.app.exports import EXPORTERS, payment_obstacle
 from pouch.app.far_ends import embedded_routes
 from pouch.app.health import Health
+from pouch.app.letters import letter_templates
 from pouch.app.process import Process
 from pouch.app.processors import make_processor, play_money_banner, processor_kind
 from pouch.base.clock import system_clock
@@ -32,6 +34,7 @@ from pouch.billing.once import Once
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
 from pouch.billing.recent import recent_in
+from pouch.billing.refund_api import RefundApi
 from pouch.billing.top_up_api import TopUpApi
 from pouch.billing.top_up_pages import TopUpPages
 from pouch.catalog.agent_price import agent_price
@@ -47,6 +50,9 @@ from pouch.identity.throttles import Throttles
 from pouch.identity.token_ring import TokenRing
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
+from pouch.payments.reconciling import Reconciling
+from pouch.payments.refunding import Refunding, refund_window
+from pouch.payments.watch import Watch
 from pouch.payments.webhooks import Webhooks
 from pouch.roo.room import RooRoom
 from pouch.roo.tasks import forget_person
@@ -62,6 +68,7 @@ from pouch.web.viewer import Viewer
 TEMPLATES = [
     ("pouch.identity", "templates"),
     ("pouch.billing", "templates"),
+    ("pouch.admin", "templates"),
     ("pouch.usage", "templates"),
     ("pouch.roo", "templates"),
     ("pouch.site", "templates"),
@@ -87,6 +94,9 @@ async def pages(
     checkout = Checkout(database, processor, settings)
     topups = TopUps.of(database, processor, checkout, settings)
     sync = topups.sync
+    refunding = Refunding(database, processor, checkout, sync, window=refund_window(settings))
+    inbox = Inbox(database, sync)
+    reconciling = Reconciling(database, processor, sync, inbox)
     web = Web(settings=settings, templates=TEMPLATES)
     web.banner = play_money_banner(settings, processor_kind(settings, ends)) or unsafe_banner(settings)
 
@@ -126,6 +136,7 @@ async def pages(
         devices_ended=programs.ring.forget_person,
     )
     web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database, topups.switch).find
+    web.ask_again = identity.ask_again
     streams = Streams(web, Live(database).look)
     process.loops.append(streams.run())
     process.before_stop.append(streams.stop)
@@ -139,14 +150,16 @@ async def pages(
         *Health(database).routes(),
         *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agent_hour).routes(),
         *identity.routes(),
-        *BillingPages(web, database, checkout, topups).routes(),
+        *BillingPages(web, database, checkout, topups, refunding).routes(),
         *TopUpPages(web, database, checkout, topups, recent_in(database)).routes(),
         *CardPages(web, database, sync.cards, recent_in(database)).routes(),
+        *AdminPages(web, database, refunding, reconciling, letter_templates(settings)).routes(),
         *UsagePages(web, database, example_model=free_model).routes(),
         *AccountApi(database, keys).routes(),
         *RooRoom(web, database, catalog, tokens=programs.tokens, ring=programs.ring, throttles=throttles).routes(),
         *PurchaseApi(database, callers, once, checkout, sync).routes(),
         *TopUpApi(database, callers, once, topups, recent_in(database)).routes(),
+        *RefundApi(web, database, callers, once, refunding).routes(),
         *AgentPages(web, database, asking, models=lambda: catalog.models).routes(),
         *SetupPages(web, database, models=lambda: catalog.models).routes(),
         *RunPages(web, database, asking, run_streams).routes(),
@@ -156,7 +169,10 @@ async def pages(
     ]
     if processor is not None:
         await processor.open()
+        watch = Watch(processor)
+        web.alarms.append(watch.alarm)
+        process.loops.append(watch.run())
         process.stack.push_async_callback(processor.close)
-        routes += Webhooks(database, processor, Inbox(database, sync)).routes()
+        routes += Webhooks(database, processor, inbox).routes()
     routes += await embedded_routes(process, web)
     return application(web, routes, identity.exception_handlers())

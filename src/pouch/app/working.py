@@ -10,6 +10,7 @@ import uvloop
 from pouch.agents.jobs import AgentJobs
 from pouch.agents.machine import machine_of
 from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
 from pouch.app.process import database_url
 from pouch.app.processors import make_processor
@@ -20,15 +21,16 @@ from pouch.gateway.idempotency import forget_old_keys
 from pouch.identity.links import Tokens, forget_old_links
 from pouch.identity.tickets import forget_old_tickets
 from pouch.jobs.registry import Jobs
+from pouch.ledger.debts import collect_debts
 from pouch.ledger.leases import sweep
 from pouch.mail.compose import Sender
 from pouch.mail.jobs import Postman
 from pouch.mail.sending import Relay
-from pouch.mail.templates import Templates
 from pouch.migrate import is_current
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
 from pouch.payments.jobs import PaymentJobs
+from pouch.payments.refunding import Refunding, refund_window
 from pouch.roo.tasks import forget_old_tasks
 from pouch.settings import Settings, SettingsError
 from pouch.topups.jobs import register as register_topups
@@ -36,6 +38,7 @@ from pouch.topups.recovery import ConfirmLinks
 from pouch.topups.room import TopUps
 
 SWEEP_EVERY_S = 5
+COLLECT_EVERY_S = 30
 FORGET_EVERY_S = 3600
 FORGET_TASKS_EVERY_S = 600
 """Some hundred each time, so that a large history goes within a day and nobody waits for it."""
@@ -64,11 +67,15 @@ async def _work(settings: Settings) -> None:
         _postman(settings, ends, database).register(jobs)
         processor = make_processor(settings, ends)
         if processor is not None:
-            topups = TopUps.of(database, processor, Checkout(database, processor, settings), settings)
-            PaymentJobs(database, processor, topups.sync, Inbox(database, topups.sync)).register(jobs)
+            checkout = Checkout(database, processor, settings)
+            topups = TopUps.of(database, processor, checkout, settings)
+            sync, window = topups.sync, refund_window(settings)
+            refunding = Refunding(database, processor, checkout, sync, window=window)
+            PaymentJobs(database, processor, sync, Inbox(database, sync), refunding).register(jobs)
             assert topups.charging is not None
             register_topups(jobs, topups.judge, topups.charging)
         jobs.every(SWEEP_EVERY_S, "ledger.sweep", _Sweep(database))
+        jobs.every(COLLECT_EVERY_S, "ledger.collect_debts", _Collect(database))
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
         jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))
@@ -100,18 +107,6 @@ async def _agents(settings: Settings, database: Database) -> AgentJobs | None:
 
 
 def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:
-    templates = Templates(
-        [
-            ("pouch.payments", "templates"),
-            ("pouch.topups", "templates"),
-            ("pouch.identity", "templates"),
-            ("pouch.agents", "templates"),
-        ],
-        site_name=settings.file.site.name,
-        site_url=settings.url,
-        support_email=settings.file.site.support_email,
-        language=settings.file.site.language,
-    )
     relay = Relay.of(settings, embedded_port=ends.smtp_port if ends is not None else None)
     sender = Sender.parse(settings.file.mail.sender)
     # The links in letters are signed when these are sent; the outbox holds nothing that opens anything.
@@ -120,7 +115,7 @@ def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postm
     def complete(kind: str, context: Mapping[str, str]) -> Mapping[str, str]:
         return confirming.complete(kind, tokens.complete(kind, context))
 
-    return Postman(database, templates=templates, relay=relay, sender=sender, complete=complete)
+    return Postman(database, templates=letter_templates(settings), relay=relay, sender=sender, complete=complete)
 
 
 class _Sweep:
@@ -138,6 +133,19 @@ class _Sweep:
                 log.warning("hold expired uncharged", hold=str(hold.id), usd=hold.amount.decimal())
             if not expired:
                 return
+
+
+class _Collect:
+    """Lets credits that have come back pay what is owed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self) -> None:
+        async with self._database.transaction() as db:
+            paid = await collect_debts(db)
+        for organization_id, amount in paid.items():
+            log.info("debt paid", organization=str(organization_id), usd=amount.decimal())
 
 
 class _Forget:

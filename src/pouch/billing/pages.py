@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
-from pouch.base.errors import InvalidInput, NotFound, PouchError
+from pouch.base.errors import InvalidInput, NotFound, PouchError, TooManyRequests
 from pouch.base.ids import read_id, show_id
 from pouch.base.languages import say
 from pouch.billing.account import load_account
@@ -20,14 +20,19 @@ from pouch.billing.buying import PaymentUnderWay, Terms, read_amount
 from pouch.billing.ledger_pages import LedgerPages
 from pouch.billing.lines import CHOICES, Wanted
 from pouch.billing.live import STATES_TOLD, purchases_seen
+from pouch.billing.refund_pages import RefundPages
+from pouch.billing.reversed import load_back
 from pouch.billing.top_up_form import TopUpForm, charge_text
-from pouch.billing.words import CHOICE_WORDS, PURCHASE_STATES
+from pouch.billing.words import CHOICE_WORDS
+from pouch.identity.throttles import client_network
 from pouch.identity.verification import need_verified
 from pouch.ledger.tally import Tallies
 from pouch.payments.checkout import Checkout
 from pouch.payments.errors import AttemptReused, NoProcessor, ProcessorRefused
 from pouch.payments.purchases import find_purchase, list_purchases, list_waiting
+from pouch.payments.refunding import Refunding
 from pouch.payments.types import Purchase
+from pouch.payments.words import PURCHASE_STATES, REFUND_STATES
 from pouch.topups.room import TopUps
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
@@ -43,13 +48,22 @@ _SEQ = re.compile(r"[0-9]{1,18}", re.ASCII)
 class BillingPages:
     """Shows an organization its money and lets it buy more. The session alone says whose money that is."""
 
-    def __init__(
-        self, web: Web, database: Database, checkout: Checkout, topups: TopUps, *, clock: Clock = system_clock
+    def __init__(  # noqa: PLR0913 -- what these pages need
+        self,
+        web: Web,
+        database: Database,
+        checkout: Checkout,
+        topups: TopUps,
+        refunding: Refunding,
+        *,
+        clock: Clock = system_clock,
     ) -> None:
         self._web = web
         self._database = database
         self._checkout = checkout
         self._sync = topups.sync
+        self._refunding = refunding
+        self._refunds = RefundPages(web, database, refunding)
         self._clock = clock
         self._tallies = Tallies()
         self._ledger = LedgerPages(web, database)
@@ -65,6 +79,7 @@ class BillingPages:
             Route("/billing/purchases", self.start_purchase, methods=["POST"]),
             Route("/billing/purchases/{id}", self.purchase),
             Route("/billing/purchases/{id}/receipt", self.receipt),
+            *self._refunds.routes(),
             *self._ledger.routes(),
         ]
 
@@ -113,8 +128,9 @@ class BillingPages:
                 amount=read_amount(form),
                 attempt=form.get("attempt", ""),
                 saves_card=form.get("save_card") == "yes",
+                network=client_network(request.client.host if request.client else ""),
             )
-        except (InvalidInput, PaymentUnderWay, AttemptReused, NoProcessor, ProcessorRefused) as error:
+        except (InvalidInput, PaymentUnderWay, AttemptReused, NoProcessor, ProcessorRefused, TooManyRequests) as error:
             return await self._form(request, form, error)
         return RedirectResponse(self._checkout.url_of(purchase), status_code=303)
 
@@ -125,10 +141,14 @@ class BillingPages:
         found = await self._sync.visit(viewer.organization_id, purchase_id) if purchase_id else None
         if found is None:
             raise NotFound(say("There is no such purchase."))
+        async with self._database.transaction() as db:
+            back = await load_back(db, found, self._refunding)
         return await self._web.page(
             request,
             "billing/purchase.html",
             purchase=found,
+            back=back,
+            refund_states=REFUND_STATES,
             state=PURCHASE_STATES[found.state],
             pay_url=self._checkout.url_of(found) if found.state == "open" else None,
             reload_s=_reload_s(found, self._clock(), came_back="from" in request.query_params),
@@ -145,7 +165,11 @@ class BillingPages:
             raise NotFound(say("There is no such purchase."))
         if found.credited_at is None:
             return RedirectResponse(f"/billing/purchases/{found.shown_id}", status_code=303)
-        return await self._web.page(request, "billing/receipt.html", purchase=found, state=PURCHASE_STATES[found.state])
+        async with self._database.transaction() as db:
+            back = await load_back(db, found, self._refunding)
+        return await self._web.page(
+            request, "billing/receipt.html", purchase=found, back=back, state=PURCHASE_STATES[found.state]
+        )
 
     async def _seen(self, organization_id: UUID) -> str:
         async with self._database.transaction() as db:

@@ -1,28 +1,11 @@
-"""What the states of purchases and the kinds of ledger lines are called on pages."""
-
-from typing import Literal, TypeAlias
+"""What the kinds of ledger lines are called on pages, and why a call cost that much."""
 
 from pouch.base.languages import later, say
 from pouch.billing.lines import Choice
 from pouch.ledger.operations import TransferKind
-from pouch.payments.types import PurchaseState
+from pouch.payments.words import Tone
 from pouch.topups.types import AttemptState, RuleState
 from pouch.usage.types import Call, Outcome
-
-Tone: TypeAlias = Literal["", "good", "live", "held", "bad"]
-
-PURCHASE_STATES: dict[PurchaseState, tuple[str, Tone]] = {
-    "created": (later("Not paid yet"), ""),
-    "open": (later("Not paid yet"), ""),
-    "processing": (later("Being confirmed"), "held"),
-    "credited": (later("Paid"), "good"),
-    "failed": (later("Failed"), "bad"),
-    "expired": (later("Expired"), ""),
-    "part_refunded": (later("Partly refunded"), ""),
-    "refunded": (later("Refunded"), ""),
-    "disputed": (later("Disputed"), "bad"),
-    "dispute_lost": (later("Dispute lost"), "bad"),
-}
 
 RULE_STATES: dict[RuleState, tuple[str, Tone]] = {
     "off": (later("Off"), ""),

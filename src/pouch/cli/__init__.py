@@ -5,7 +5,7 @@ import sys
 import typer
 
 from pouch.base.errors import PouchError
-from pouch.cli import accounts, catalog, config, ledger, migrate, sandbox, serve, up, work
+from pouch.cli import accounts, catalog, config, ledger, migrate, payments, sandbox, serve, up, work
 from pouch.embedded.postgres.errors import AlreadyRunning, PostgresUnavailable
 from pouch.up.errors import RoleRefused
 
@@ -29,6 +29,7 @@ app.command()(ledger.grant)
 app.command()(ledger.balance)
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(catalog.catalog, name="catalog")
+app.add_typer(payments.payments, name="payments")
 app.add_typer(config.config, name="config")
 app.add_typer(sandbox.sandbox, name="sandbox")
 

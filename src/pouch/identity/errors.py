@@ -3,6 +3,7 @@
 PouchError
 ├── AddressTaken        409  somebody has registered this address
 ├── WrongPassword       401  no such person, or another password; it never says which
+├── SignInAgain         403  the password was given too long ago for this
 ├── SignUpRefused       403  the operator does not let strangers register
 ├── VerificationNeeded  403  the person has not proved yet that their address is theirs
 ├── LinkEnded           404  a link from a mail that was used, is too old, or was never ours
@@ -31,6 +32,15 @@ class WrongPassword(PouchError):
 
     def __init__(self) -> None:
         super().__init__(say("The e-mail or the password is not right."))
+
+
+class SignInAgain(NotAllowed):
+    """What moves money wants a password that was given within the last 15 minutes."""
+
+    code = "sign_in_again"
+
+    def __init__(self) -> None:
+        super().__init__("Give your password again first: open Billing and refund there, or send a key.")
 
 
 class SignUpRefused(NotAllowed):

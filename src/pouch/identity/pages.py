@@ -1,9 +1,10 @@
 """All pages of identity, and who is looking at any page."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from pouch.base.database import Database
@@ -16,14 +17,15 @@ from pouch.identity.keyring import KeyRing
 from pouch.identity.link_pages import LinkPages
 from pouch.identity.means import Means
 from pouch.identity.passwords import Passwords
-from pouch.identity.sessions import find_session
+from pouch.identity.sessions import find_session, is_recent
 from pouch.identity.settings_pages import SettingsPages
 from pouch.identity.sign_in_pages import SignInPages
 from pouch.identity.throttles import Throttles
-from pouch.identity.types import PersonId, SignedIn
+from pouch.identity.types import PersonId, SessionId, SignedIn
 from pouch.web.cookies import cookie_name
 from pouch.web.pages import Web
 from pouch.web.problems import is_for_programs
+from pouch.web.viewer import Viewer
 
 
 class IdentityPages:
@@ -82,6 +84,13 @@ class IdentityPages:
             return None
         async with self._database.transaction() as db:
             return await find_session(db, secret)
+
+    async def ask_again(self, viewer: Viewer, goal: str) -> Response | None:
+        """Ask for the password again and lead back to `goal`; None when it was given within the last 15 minutes."""
+        async with self._database.transaction() as db:
+            if await is_recent(db, SessionId(viewer.session_id)):
+                return None
+        return RedirectResponse(f"/confirm-password?{urlencode({'next': goal})}", status_code=303)
 
     async def _explain_verification(self, request: Request, error: Exception) -> Response:
         if is_for_programs(request.url.path):

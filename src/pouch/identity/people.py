@@ -5,10 +5,11 @@ the same one; at most one of them becomes verified.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
-from pouch.base.ids import new_id
+from pouch.base.ids import new_id, read_id
 from pouch.base.money import ZERO, Money
 from pouch.identity.addresses import Address, read_address
 from pouch.identity.errors import AddressTaken
@@ -87,6 +88,47 @@ async def find_person_with_id(db: Connection, person_id: PersonId) -> Person | N
     rows = await db.execute(f"{_SELECT} WHERE p.id = %s AND p.deleted_at IS NULL".encode(), (person_id,))
     row = await rows.fetchone()
     return Person(*row[:5]) if row else None
+
+
+async def operator_addresses(db: Connection) -> list[str]:
+    """The addresses of everybody who runs this Pouch, for what a person must look at."""
+    rows = await db.execute(
+        """
+        SELECT email FROM identity_people
+         WHERE is_operator AND verified_at IS NOT NULL AND deleted_at IS NULL ORDER BY id
+        """
+    )
+    return [email for (email,) in await rows.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A person or an organization that they belong to, as the operator finds it."""
+
+    email: str
+    organization_id: OrganizationId
+    organization: str
+    role: str
+    is_operator: bool
+    verified_at: datetime | None
+    created_at: datetime
+
+
+async def search_people(db: Connection, text: str, limit: int = 50) -> list[Found]:
+    """People and their organizations, the newest first. `text`: part of an address or name, or an id (org_…)."""
+    like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    rows = await db.execute(
+        """
+        SELECT p.email, o.id, o.name, m.role, p.is_operator, p.verified_at, p.created_at
+          FROM identity_people AS p
+          JOIN identity_memberships AS m ON m.person_id = p.id
+          JOIN identity_organizations AS o ON o.id = m.organization_id
+         WHERE p.deleted_at IS NULL AND (p.email ILIKE %(like)s OR o.name ILIKE %(like)s OR o.id = %(id)s)
+         ORDER BY p.created_at DESC, p.id, o.id LIMIT %(limit)s
+        """,
+        {"like": like, "id": read_id("org", text), "limit": limit},
+    )
+    return [Found(*row) for row in await rows.fetchall()]
 
 
 async def find_candidates(db: Connection, email: str) -> Candidates:

@@ -11,10 +11,12 @@ In words. A batch is judged in the order its operations arrived, each seeing the
   hold as well, and the operator bears the rest (`overrun`): never another hold's credits, never a debt.
 - A capture of an **expired** hold comes late: the credits were given back. It takes at most what is available.
 - A **release** or **expiry** gives an open hold back. Limits count a hold in the period in which it was admitted.
-- A **transfer** to a customer raises the balance; a purchase first pays what the organization owes. A transfer from a
-  customer needs the amount to be available.
+- A **transfer** to a customer raises the balance; money that came or came back (kinds purchase, refund, dispute) first
+  pays what the organization owes. A transfer from a customer needs the amount to be available.
+- A **take-back** is never refused: it takes what is available, not what is held, and the rest becomes a debt.
 - The same id with the same content changes nothing and is answered as before; with other content it is a mismatch.
-- After a capture, and when a hold is refused for credits, the organization's threshold is judged (`crossing`).
+- After a capture (but that of a refund), and when a hold is refused for credits, the organization's threshold is judged
+  (`crossing`).
 """
 
 from collections.abc import Sequence
@@ -45,8 +47,11 @@ from pouch.ledger.operations import (
     Refused,
     Release,
     SystemAccount,
+    TakeBack,
+    TakenBack,
     Transfer,
     TransferKind,
+    debt_payment_id,
 )
 
 HoldState = Literal["open", "captured", "released", "expired"]
@@ -61,6 +66,8 @@ SOURCES: dict[LimitKind, RefusalSource] = {
     "member": "member_limit",
     "organization": "organization_limit",
 }
+PAYS_DEBT: frozenset[TransferKind] = frozenset({"purchase", "refund", "dispute"})
+"""Money for credits: it came, or it came back after a refund or a dispute."""
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -154,7 +161,7 @@ def judge(books: Books, operations: Sequence[Operation]) -> list[Answer]:
     return [_judge_one(books, operation) for operation in operations]
 
 
-def _judge_one(books: Books, operation: Operation) -> Answer:
+def _judge_one(books: Books, operation: Operation) -> Answer:  # noqa: PLR0911 -- one for each kind
     match operation:
         case Hold():
             return _place(books, operation)
@@ -166,6 +173,8 @@ def _judge_one(books: Books, operation: Operation) -> Answer:
             return _give_back(books, hold, "expired")
         case Transfer():
             return _transfer(books, operation)
+        case TakeBack():
+            return _take_back(books, operation)
         case Record():
             return Recorded()
         case _:
@@ -268,7 +277,8 @@ def _capture(books: Books, capture: Capture) -> Answer:
         limit.spent += charged
         limit.held -= set_aside
         limit.changed = True
-    _judge_threshold(books, hold.organization_id, customer, "capture")
+    if capture.kind != "refund":
+        _judge_threshold(books, hold.organization_id, customer, "capture")
     row.captured, row.overrun, row.state = charged, cost - charged, "captured"
     books.closed_holds.append(hold.id)
     revenue = SYSTEM_ACCOUNT_IDS[capture.revenue]
@@ -358,9 +368,34 @@ def _transfer(books: Books, transfer: Transfer) -> Answer:
         if available < transfer.amount_nanos:
             return Refused("credits", transfer.amount_nanos, available, debit.balance, transfer.debit)
     _post(books, new, debit, credit)
-    if transfer.kind == "purchase" and isinstance(transfer.credit, UUID):
+    if transfer.kind in PAYS_DEBT and isinstance(transfer.credit, UUID):
         _pay_debt(books, transfer.credit, transfer)
     return Posted()
+
+
+def _take_back(books: Books, take: TakeBack) -> Answer:
+    customer, receivable = (
+        books.customers.get(take.organization_id),
+        books.receivables.get(take.organization_id),
+    )
+    if customer is None or receivable is None:
+        return Mismatch(f"{take.key}: an account is missing")
+    taken, owed = books.transfers.get(take.id), books.transfers.get(take.debt_id)
+    if taken is not None or owed is not None:
+        amounts = (taken.amount if taken else 0, owed.amount if owed else 0)
+        known = {(row.credit_id, row.kind, row.cause) for row in (taken, owed) if row is not None}
+        is_same = sum(amounts) == take.amount_nanos and known == {(_system(take.to), take.kind, take.cause)}
+        return TakenBack(*amounts, repeated=True) if is_same else Mismatch(f"{take.key} was taken with other content")
+    amount = min(take.amount_nanos, customer.balance - customer.held)
+    for id_, account, part in (
+        (take.id, customer, amount),
+        (take.debt_id, receivable, take.amount_nanos - amount),
+    ):
+        if part:
+            credit = _system(take.to)
+            row = TransferRow(id_, account.id, credit, part, take.kind, None, None, take.cause, take.note)
+            _post(books, row, account, credit)
+    return TakenBack(amount, take.amount_nanos - amount)
 
 
 def _post(books: Books, new: TransferRow, debit: AccountRow | int, credit: AccountRow | int) -> None:
@@ -378,15 +413,15 @@ def _post(books: Books, new: TransferRow, debit: AccountRow | int, credit: Accou
     books.new_transfers.append(new)
 
 
-def _pay_debt(books: Books, organization_id: UUID, purchase: Transfer) -> None:
+def _pay_debt(books: Books, organization_id: UUID, came: Transfer) -> None:
     customer, receivable = books.customers[organization_id], books.receivables.get(organization_id)
     if receivable is None or receivable.balance >= 0:
         return
     paid = min(-receivable.balance, customer.balance - customer.held)
     if paid:
-        row_id = derived_id(f"debt:{purchase.key}")
+        row_id = debt_payment_id(came.key)
         note = "Paid what was owed"
-        debt = TransferRow(row_id, customer.id, receivable.id, paid, "debt", None, None, purchase.cause, note)
+        debt = TransferRow(row_id, customer.id, receivable.id, paid, "debt", None, None, came.cause, note)
         _post(books, debt, customer, receivable)
 
 

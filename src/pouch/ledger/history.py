@@ -6,8 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from pouch.base.database import Connection
+from pouch.base.ids import derived_id
 from pouch.base.money import ZERO, Money
-from pouch.ledger.operations import TransferKind
+from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
+from pouch.ledger.operations import SystemAccount, TransferKind
 
 SEQ_MAX = 2**63 - 1
 # Not a join: so the index gives the lines in their order, and a page of them costs as much on every account.
@@ -47,6 +49,59 @@ async def lines(db: Connection, organization_id: UUID, *, before: int | None = N
         Line(seq, id_, at, kind, Money(amount), Money(after), cause, note)
         for seq, id_, at, kind, amount, after, cause, note in await rows.fetchall()
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A transfer with the kinds of its two accounts, as the operator reads it."""
+
+    id: UUID
+    at: datetime
+    kind: TransferKind
+    debit: str
+    credit: str
+    amount: Money
+    note: str
+
+
+async def lines_of_cause(db: Connection, cause: UUID) -> list[Entry]:
+    """Every transfer that one thing has caused, oldest first, those between the operator's own accounts among them."""
+    rows = await db.execute(
+        """
+        SELECT t.id, t.at, t.kind, d.kind, c.kind, t.amount_nanos, t.note
+          FROM ledger_transfers AS t
+          JOIN ledger_accounts AS d ON d.id = t.debit_account_id
+          JOIN ledger_accounts AS c ON c.id = t.credit_account_id
+         WHERE t.cause = %s
+         ORDER BY t.seq
+        """,
+        (cause,),
+    )
+    return [
+        Entry(id_, at, kind, debit, credit, Money(amount), note)
+        for id_, at, kind, debit, credit, amount, note in await rows.fetchall()
+    ]
+
+
+async def amounts_of(db: Connection, keys: Sequence[str]) -> dict[str, Money]:
+    """The amounts of the transfers with these keys; a key that was never posted is not there."""
+    ids = {derived_id(key): key for key in keys}
+    rows = await db.execute("SELECT id, amount_nanos FROM ledger_transfers WHERE id = ANY(%s)", (list(ids),))
+    return {ids[id_]: Money(amount) for id_, amount in await rows.fetchall()}
+
+
+async def moved_by(db: Connection, account: SystemAccount, causes: Sequence[UUID]) -> dict[UUID, Money]:
+    """What each of these things has brought to one of the operator's accounts: negative where it took from it."""
+    rows = await db.execute(
+        """
+        SELECT cause, sum(CASE credit_account_id WHEN %(id)s THEN amount_nanos ELSE -amount_nanos END)::bigint
+          FROM ledger_transfers
+         WHERE cause = ANY(%(causes)s) AND %(id)s IN (credit_account_id, debit_account_id)
+         GROUP BY cause
+        """,
+        {"id": SYSTEM_ACCOUNT_IDS[account], "causes": list(causes)},
+    )
+    return {cause: Money(amount) for cause, amount in await rows.fetchall()}
 
 
 async def newest_lines(db: Connection, organization_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -58,6 +58,32 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Take bought credits back, because the money for them went back: what is available, and the rest is owed.
+
+    `key` is its idempotency key, for example "refund:re_123".
+    """
+
+    key: str
+    organization_id: UUID
+    to: SystemAccount
+    amount_nanos: int
+    kind: TransferKind
+    cause: UUID | None = None
+    note: str = ""
+
+    @property
+    def id(self) -> UUID:
+        """The id of the transfer from the credits."""
+        return derived_id(self.key)
+
+    @property
+    def debt_id(self) -> UUID:
+        """The id of the transfer from the receivable."""
+        return derived_id(f"{self.key}:owed")
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Set an amount aside. `subjects` are those whose limits and blocks apply: run, key, member, organization."""
 
@@ -79,7 +105,7 @@ class Capture:
     revenue: SystemAccount = "revenue:inference"
     kind: TransferKind = "inference"
     cause: UUID | None = None
-    """What the charge is for, when it is not the hold's id itself: a run."""
+    """What the charge is for, when it is not the hold's id itself: a run, or the purchase that is refunded."""
     note: str = ""
     record: object = field(default=None, compare=False)
     """A row of another room, written in the same commit by the writer's `write_records`."""
@@ -107,7 +133,7 @@ class Record:
     record: object
 
 
-Operation: TypeAlias = Transfer | Hold | Capture | Release | Expire | Record
+Operation: TypeAlias = Transfer | TakeBack | Hold | Capture | Release | Expire | Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +184,15 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The credits are taken: `taken_nanos` from the balance, `owed_nanos` as a debt. `repeated`: they were before."""
+
+    taken_nanos: int
+    owed_nanos: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The hold is given back, or was before."""
 
@@ -176,4 +211,9 @@ class Mismatch:
     reason: str
 
 
-Answer: TypeAlias = Admitted | Refused | Captured | Posted | Closed | Recorded | Mismatch
+Answer: TypeAlias = Admitted | Refused | Captured | Posted | TakenBack | Closed | Recorded | Mismatch
+
+
+def debt_payment_id(key: str) -> UUID:
+    """The id of the transfer that pays a debt out of the transfer with this key."""
+    return derived_id(f"debt:{key}")

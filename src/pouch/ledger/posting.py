@@ -29,6 +29,7 @@ from pouch.ledger.operations import (
     Recorded,
     Refused,
     Release,
+    TakeBack,
     Transfer,
 )
 
@@ -149,6 +150,9 @@ def _touched(operations: Sequence[Operation]) -> tuple[list[UUID], list[UUID], l
                     organizations.add(account)
                 elif isinstance(account, Receivable):
                     organizations.add(account.organization_id)
+        elif isinstance(operation, TakeBack):
+            transfers += (operation.id, operation.debt_id)
+            organizations.add(operation.organization_id)
         elif not isinstance(operation, Record):
             hold = operation if isinstance(operation, Hold) else operation.hold
             organizations.add(hold.organization_id)

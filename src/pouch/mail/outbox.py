@@ -74,6 +74,54 @@ async def write(db: Connection, letter: Letter) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A letter as the operator sees it in the log."""
+
+    id: UUID
+    kind: str
+    to: str
+    state: str
+    created_at: datetime
+    sent_at: datetime | None
+    attempts: int
+    error: str
+
+
+async def log(  # noqa: PLR0913 -- what is looked for, by name
+    db: Connection, *, to: str = "", kind: str = "", state: str = "", before: UUID | None = None, limit: int = 50
+) -> list[Entry]:
+    """The newest letters first, of these choices; `to` is part of an address."""
+    like = "%" + to.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    found = await db.execute(
+        """
+        SELECT id, kind, to_address, state, created_at, sent_at, attempts, error
+          FROM mail_letters
+         WHERE to_address ILIKE %(like)s
+           AND (%(kind)s = '' OR kind = %(kind)s) AND (%(state)s = '' OR state = %(state)s)
+           AND (%(before)s::uuid IS NULL OR id < %(before)s)
+         ORDER BY id DESC LIMIT %(limit)s
+        """,
+        {"like": like, "kind": kind, "state": state, "before": before, "limit": limit},
+    )
+    return [Entry(*row) for row in await found.fetchall()]
+
+
+async def try_again(db: Connection, letter_id: UUID) -> bool:
+    """Send a letter that was given up, or waits for its next try, now. False when there is nothing to send."""
+    moved = await db.execute(
+        """
+        UPDATE mail_letters SET state = 'queued', due_at = now(), attempts = 0
+         WHERE id = %s AND (state = 'failed' OR state = 'queued' AND due_at > now())
+        """,
+        (letter_id,),
+    )
+    if moved.rowcount == 0:
+        return False
+    await ring(db, JOB, letter_id, lane="mail")
+    return True
+
+
 async def undelivered(db: Connection, *, limit: int = 100) -> list[Undelivered]:
     """Letters that were given up, newest first."""
     found = await db.execute(

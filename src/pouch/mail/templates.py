@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateError, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateError, meta, select_autoescape
 
 from pouch.base import languages
 
@@ -41,8 +41,9 @@ class Templates:
         language: str = "en",
     ) -> None:
         own = PackageLoader("pouch.mail", "templates")
+        self._sources = ChoiceLoader([own, *(PackageLoader(package, folder) for package, folder in places)])
         self._environment = Environment(
-            loader=ChoiceLoader([own, *(PackageLoader(package, folder) for package, folder in places)]),
+            loader=self._sources,
             autoescape=select_autoescape(("html",), default=False),
             extensions=["jinja2.ext.i18n"],
             undefined=StrictUndefined,
@@ -56,6 +57,21 @@ class Templates:
         made.globals["language"] = languages.language
         self._language = language
         self._site = {"site_name": site_name, "site_url": site_url, "support_email": support_email}
+
+    def kinds(self) -> list[str]:
+        """Every kind of letter that there are templates of."""
+        names = self._environment.list_templates(
+            filter_func=lambda name: name.startswith("mail/") and name.endswith(".txt")
+        )
+        return sorted(name.removeprefix("mail/").removesuffix(".txt") for name in names)
+
+    def names_in(self, kind: str) -> set[str]:
+        """What the templates of a kind show, beside what every letter has."""
+        found: set[str] = set()
+        for ending in ("txt", "html"):
+            source, *_ = self._sources.get_source(self._environment, f"mail/{kind}.{ending}")
+            found |= meta.find_undeclared_variables(self._environment.parse(source))
+        return found - {*self._site, "to", "subject", "_", "gettext", "ngettext", "language"}
 
     def render(self, kind: str, *, to: str, context: Mapping[str, str]) -> Words:
         """Put a letter into words. Raises jinja2.TemplateError for what is missing, in the folder or in the context."""

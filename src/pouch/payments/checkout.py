@@ -13,7 +13,7 @@ from pouch.base.errors import InvalidInput, TooManyRequests
 from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
-from pouch.payments import purchases
+from pouch.payments import card_tests, purchases
 from pouch.payments.errors import AttemptReused, KeyReused, NoProcessor, ProcessorRefused, ProcessorSilent
 from pouch.payments.processor import Processor
 from pouch.payments.types import Order, Purchase, Session
@@ -30,7 +30,8 @@ UNPAID_PER_HOUR_MAX = 60
 START_TIMEOUT_S = 12.0
 """A buyer waits no longer for the payment page; the purchase's own page offers it later."""
 
-_ATTEMPT = re.compile(r"[!-~]{1,100}", re.ASCII)
+ATTEMPT = re.compile(r"[!-~]{1,100}", re.ASCII)
+"""What a page mints for one intention."""
 _log = structlog.get_logger("pouch.payments")
 
 
@@ -65,13 +66,14 @@ class Checkout:
         amount: Money,
         attempt: str,
         saves_card: bool = False,
+        network: str = "",
     ) -> Purchase:
         """The purchase of this attempt, with its payment page when the processor answered: send the buyer to `url_of`.
 
         The same attempt gives the same purchase, in whatever state it is by now. Raises InvalidInput (`amount_usd`),
         NoProcessor, AttemptReused when the attempt came before with another amount, TooManyRequests after many others
-        that were not paid, and ProcessorRefused when there will be no payment page; no answer is no failure: the
-        purchase stays `created` and is tried again.
+        that were not paid or whose cards were refused, and ProcessorRefused when there will be no payment page; no
+        answer is no failure: the purchase stays `created` and is tried again.
         """
         self._check(amount, attempt)
         if self._processor is None:
@@ -83,7 +85,9 @@ class Checkout:
                     say("Too many purchases were begun and not paid. Go on with one of them, or try again in an hour."),
                     retry_after_s=3600,
                 )
+            await card_tests.check(db, organization_id, network)
             purchase = await purchases.add_purchase(db, order, self._processor.mode, SESSION_LIFE_S)
+            await card_tests.note_network(db, purchase.id, network)
         if purchase.amount != amount:
             raise AttemptReused(purchase.id, purchase.amount)
         try:
@@ -140,7 +144,7 @@ class Checkout:
         if not least <= amount <= most:
             limits = say("The amount must be from %(least)s to %(most)s.", least=dollars(least), most=dollars(most))
             raise InvalidInput(limits, field="amount_usd")
-        if not _ATTEMPT.fullmatch(attempt):
+        if not ATTEMPT.fullmatch(attempt):
             raise InvalidInput(say("The form was not complete. Open Billing again."), field="attempt")
 
     async def customer(self, processor: Processor, organization_id: UUID, email: str) -> str:

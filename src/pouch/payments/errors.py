@@ -4,6 +4,7 @@ PouchError
 ├── NoSuchCard          404  not a saved card of this organization
 ├── NoProcessor         403  this Pouch sells nothing
 ├── AttemptReused       409  the same attempt was sent with another amount
+├── NotRefundable       409  nothing of the purchase can be refunded now
 ├── ProcessorSilent     503  no answer: it may have happened, so the same request with the same key goes again
 └── ProcessorRefused    503  a definite no; nothing happened, and repeating it changes nothing
     ├── KeyReused            the key belongs to a request with other content: look up what that made
@@ -43,6 +44,16 @@ class AttemptReused(Conflict):
         )
         self.purchase_id = purchase_id
         self.amount = amount
+
+
+class NotRefundable(Conflict):
+    """Nothing of the purchase can be refunded: it is spent, refunded, disputed, or too long ago."""
+
+    code = "not_refundable"
+
+    def __init__(self, purchase_id: UUID) -> None:
+        super().__init__(say("Nothing of this purchase can be refunded now."))
+        self.purchase_id = purchase_id
 
 
 class ProcessorSilent(Unavailable):

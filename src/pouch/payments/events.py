@@ -25,6 +25,11 @@ ACTED_ON: dict[str, frozenset[str]] = {
     "payment_intent": frozenset({"succeeded", "processing", "payment_failed", "canceled"}),
     "setup_intent": frozenset({"succeeded"}),
     "payment_method": frozenset({"attached", "detached", "updated", "automatically_updated"}),
+    "charge": frozenset({"refunded"}),
+    "refund": frozenset({"created", "updated", "failed"}),
+    "charge.refund": frozenset({"updated"}),
+    "charge.dispute": frozenset({"created", "updated", "closed", "funds_withdrawn", "funds_reinstated"}),
+    "radar.early_fraud_warning": frozenset({"created", "updated"}),
 }
 """By what the event is about, what may have happened to it. Everything else is stored and left alone."""
 
@@ -44,7 +49,7 @@ async def receive(db: Connection, event: Event, mode: Mode) -> UUID | None:
         """
         INSERT INTO payment_events (stripe_id, id, type, object_id, account, livemode, occurred_at, state, note, due_at)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s = 'waiting' THEN now() END)
-        ON CONFLICT DO NOTHING  -- on either key: at the same moment the derived one may be seen first
+        ON CONFLICT (stripe_id) DO NOTHING
         """,
         (
             event.id,

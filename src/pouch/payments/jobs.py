@@ -5,10 +5,12 @@ from uuid import UUID
 from pouch.base.database import Connection, Database
 from pouch.jobs import claims
 from pouch.jobs.registry import Jobs
-from pouch.payments import card_rows, cards, events, purchases
+from pouch.payments import card_rows, cards, events, purchases, reconciling, refunding
 from pouch.payments.errors import ProcessorRefused, ProcessorSilent
 from pouch.payments.events import Inbox
 from pouch.payments.processor import Processor
+from pouch.payments.reconciling import Reconciling
+from pouch.payments.refunding import Refunding
 from pouch.payments.sync import Sync
 
 JOB = "payments.purchase"
@@ -19,18 +21,24 @@ NOTICES_EVERY_S = 6 * 3600
 class PaymentJobs:
     """The handlers. Each claims its row, and may be called twice, late or for a row that is done."""
 
-    def __init__(self, database: Database, processor: Processor, sync: Sync, inbox: Inbox) -> None:
+    def __init__(
+        self, database: Database, processor: Processor, sync: Sync, inbox: Inbox, refunding: Refunding
+    ) -> None:
+        self._reconciling = Reconciling(database, processor, sync, inbox)
         self._database = database
+        self._refunding = refunding
         self._processor = processor
         self._sync = sync
         self._inbox = inbox
 
     def register(self, jobs: Jobs) -> None:
-        """Tell the worker about both kinds."""
+        """Tell the worker about all kinds."""
         jobs.register(events.JOB, self._inbox.process, events.due)
         jobs.register(JOB, self.look_after, self.due)
         jobs.register(cards.JOB, self._sync.cards.look_after, self.due_setups)
         jobs.every(NOTICES_EVERY_S, "payments.ending_cards", self._sync.cards.tell_of_ending_cards)
+        jobs.every(reconciling.EVERY_S, "payments.reconcile", self._reconciling.by_the_clock)
+        jobs.register(refunding.JOB, self._refunding.carry_out, self._refunding.due)
 
     async def look_after(self, purchase_id: UUID) -> None:
         """Ask the processor about a purchase that no event has brought to its end."""

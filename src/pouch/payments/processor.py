@@ -5,13 +5,25 @@ may we: the processor does it once. A request without an answer is `ProcessorSil
 """
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from pouch.base.ids import show_id
+from pouch.payments.card_tests import TriedCard
 from pouch.payments.errors import ProcessorSilent
+from pouch.payments.objects import (
+    ChargeObject,
+    DisputeObject,
+    EventObject,
+    MoneyBack,
+    MovementObject,
+    RefundObject,
+    WarningObject,
+)
+from pouch.payments.refunds import Refund
 from pouch.payments.types import Event, Method, Mode, Payment, Purchase, Session, Setup
 
 if TYPE_CHECKING:
@@ -23,14 +35,19 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 8.0
 """For one try of one request."""
-SESSIONS_LISTED = 100
+LISTED = 100
+"""The most that one list holds: no payment has so many refunds, and no customer so many open payment pages."""
 
 T = TypeVar("T")
+O = TypeVar("O", bound="stripe.StripeObject")  # noqa: E741 -- an object of theirs
 _SESSION = TypeAdapter(Session)
 _PAYMENT = TypeAdapter(Payment)
 _METHOD = TypeAdapter(Method)
 _SETUP = TypeAdapter(Setup)
 PAYMENTS_LISTED = 100
+_REFUND, _DISPUTE, _WARNING = TypeAdapter(RefundObject), TypeAdapter(DisputeObject), TypeAdapter(WarningObject)
+_TRIED = TypeAdapter(TriedCard)
+_CHARGE, _MOVEMENT, _HEARD = TypeAdapter(ChargeObject), TypeAdapter(MovementObject), TypeAdapter(EventObject)
 
 
 class Processor:
@@ -127,7 +144,7 @@ class Processor:
     async def look_up_session(self, *, customer: str, reference: str) -> Session | None:
         """The session that was made for a purchase, if one was: the newest 100 of its customer are searched."""
         found = await self._ask(
-            lambda client: client.v1.checkout.sessions.list_async({"customer": customer, "limit": SESSIONS_LISTED})
+            lambda client: client.v1.checkout.sessions.list_async({"customer": customer, "limit": LISTED})
         )
         sessions = [_read(_SESSION, session) for session in found.data]
         return next((session for session in sessions if session.client_reference_id == reference), None)
@@ -233,6 +250,102 @@ class Processor:
         """Take a card off its customer, so that it can never be charged again. Raises ProcessorRefused."""
         await self._ask(lambda client: client.v1.payment_methods.detach_async(method_id))
 
+    async def create_refund(self, payment_id: str, refund: Refund, *, key: str) -> RefundObject:
+        """Give so much of a payment back to its card; the same key does it once. Raises ProcessorRefused."""
+        made = await self._ask(
+            lambda client: client.v1.refunds.create_async(
+                {
+                    "payment_intent": payment_id,
+                    "amount": refund.amount.to_cents(),
+                    "reason": refund.reason,
+                    "metadata": {"refund": refund.shown_id, "organization": show_id("org", refund.organization_id)},
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return _read(_REFUND, made)
+
+    async def find_refund(self, refund_id: str) -> RefundObject:
+        """A refund as it is now. Raises NoSuchObject."""
+        return _read(_REFUND, await self._ask(lambda client: client.v1.refunds.retrieve_async(refund_id)))
+
+    async def find_dispute(self, dispute_id: str) -> DisputeObject:
+        """A dispute as it is now. Raises NoSuchObject."""
+        return _read(_DISPUTE, await self._ask(lambda client: client.v1.disputes.retrieve_async(dispute_id)))
+
+    async def find_warning(self, warning_id: str) -> WarningObject:
+        """A fraud warning. Raises NoSuchObject."""
+        found = await self._ask(lambda client: client.v1.radar.early_fraud_warnings.retrieve_async(warning_id))
+        return _read(_WARNING, found)
+
+    async def find_charge(self, charge_id: str) -> ChargeObject:
+        """A charge, which leads to its payment. Raises NoSuchObject."""
+        return _read(_CHARGE, await self._ask(lambda client: client.v1.charges.retrieve_async(charge_id)))
+
+    async def money_back(self, payment_id: str) -> MoneyBack:
+        """All refunds and disputes of a payment, oldest first."""
+        refunds = await self._ask(
+            lambda client: client.v1.refunds.list_async({"payment_intent": payment_id, "limit": LISTED})
+        )
+        disputes = await self._ask(
+            lambda client: client.v1.disputes.list_async({"payment_intent": payment_id, "limit": LISTED})
+        )
+        return MoneyBack(
+            refunds=tuple(_read(_REFUND, each) for each in reversed(refunds.data)),
+            disputes=tuple(_read(_DISPUTE, each) for each in reversed(disputes.data)),
+        )
+
+    async def ping(self) -> None:
+        """Ask for next to nothing. Raises ProcessorSilent when no answer comes."""
+        await self._ask(lambda client: client.v1.customers.list_async({"limit": 1}))
+
+    async def tried_cards(self, payment_id: str) -> list[TriedCard]:
+        """Every try to charge a card for a payment, newest first."""
+        found = await self._ask(
+            lambda client: client.v1.charges.list_async({"payment_intent": payment_id, "limit": LISTED})
+        )
+        return [_read(_TRIED, each) for each in found.data]
+
+    async def expire_session(self, session_id: str) -> None:
+        """Close a payment page that is not paid. Raises ProcessorRefused when it is not open any more."""
+        await self._ask(lambda client: client.v1.checkout.sessions.expire_async(session_id))
+
+    async def payments_since(self, since: datetime) -> list[Payment]:
+        """Every payment that was begun since then, newest first; of other shops on the same account, too."""
+        return await self._list(
+            lambda client: client.v1.payment_intents.list_async({"created": _since(since), "limit": LISTED}), _PAYMENT
+        )
+
+    async def refunds_since(self, since: datetime) -> list[RefundObject]:
+        """Every refund that was made since then, newest first."""
+        return await self._list(
+            lambda client: client.v1.refunds.list_async({"created": _since(since), "limit": LISTED}), _REFUND
+        )
+
+    async def disputes_since(self, since: datetime) -> list[DisputeObject]:
+        """Every dispute that was opened since then, newest first."""
+        return await self._list(
+            lambda client: client.v1.disputes.list_async({"created": _since(since), "limit": LISTED}), _DISPUTE
+        )
+
+    async def movements_since(self, since: datetime) -> list[MovementObject]:
+        """Every balance transaction since then, newest first, with what caused it."""
+        return await self._list(
+            lambda client: client.v1.balance_transactions.list_async(
+                {"created": _since(since), "limit": LISTED, "expand": ["data.source"]}
+            ),
+            _MOVEMENT,
+        )
+
+    async def undelivered_since(self, since: datetime) -> list[EventObject]:
+        """Every event since then that no webhook of ours has taken, newest first."""
+        return await self._list(
+            lambda client: client.v1.events.list_async(
+                {"created": _since(since), "limit": LISTED, "delivery_success": False}
+            ),
+            _HEARD,
+        )
+
     async def read_event(self, body: bytes, signature: str) -> Event:
         """Check the signature over the raw bytes, and only then read them. Raises NotSigned."""
         return (await self._loaded()).read_event(body, signature)
@@ -255,6 +368,21 @@ class Processor:
             api_base=self._api_base,
             timeout_s=self._timeout_s,
         )
+
+    async def _list(
+        self, call: "Callable[[stripe.StripeClient], Awaitable[stripe.ListObject[O]]]", shape: TypeAdapter[T]
+    ) -> list[T]:
+        """Every page of a list."""
+
+        async def read_all(client: "stripe.StripeClient") -> list[T]:
+            first = await call(client)
+            return [_read(shape, each) async for each in first.auto_paging_iter()]
+
+        return await self._ask(read_all)
+
+
+def _since(at: datetime) -> "stripe.params.PaymentIntentListParamsCreated":
+    return {"gte": int(at.timestamp())}
 
 
 def _read(shape: TypeAdapter[T], found: "stripe.StripeObject") -> T:

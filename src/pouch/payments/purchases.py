@@ -1,6 +1,7 @@
 """The rows of purchases and of customers at the card processor. States move by compare-and-set only."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from psycopg.rows import dict_row
@@ -211,6 +212,45 @@ async def move(
          WHERE id = %(id)s AND state = ANY(%(since)s)
         """,
         {"to": to, "reason": reason, "id": purchase_id, "since": list(since)},
+    )
+    return moved.rowcount == 1
+
+
+async def find_by_payment(db: Connection, payment_id: str) -> Purchase | None:
+    """The purchase that a payment paid, once it is credited."""
+    return await _read_one(db, "WHERE payment_id = %s", payment_id)
+
+
+async def find_by_payments(db: Connection, payment_ids: Sequence[str]) -> dict[str, Purchase]:
+    """The purchases that these payments paid, by payment."""
+    found = await _read(db, "WHERE payment_id = ANY(%s)", list(payment_ids))
+    return {purchase.payment_id: purchase for purchase in found if purchase.payment_id is not None}
+
+
+async def credited_since(db: Connection, mode: Mode, since: datetime) -> list[Purchase]:
+    """Everything that was credited since then."""
+    return await _read(db, "WHERE mode = %s AND credited_at >= %s ORDER BY credited_at", mode, since)
+
+
+async def find_all(db: Connection, where: str, values: Mapping[str, object], limit: int) -> list[Purchase]:
+    """Everybody's purchases that meet a condition of ours, newest first."""
+    cursor = db.cursor(row_factory=dict_row)
+    rows = await cursor.execute(
+        f"SELECT {_COLUMNS} FROM payment_purchases WHERE {where} ORDER BY id DESC LIMIT %(limit)s",
+        {**values, "limit": limit},
+    )
+    return [Purchase(amount=Money(row.pop("amount_nanos")), **row) for row in await rows.fetchall()]
+
+
+async def mark_afterwards(db: Connection, purchase_id: UUID, state: PurchaseState) -> bool:
+    """Say what became of a credited purchase. False when it was not credited, or says so already."""
+    moved = await db.execute(
+        """
+        UPDATE payment_purchases SET state = %(state)s
+         WHERE id = %(id)s AND state <> %(state)s
+           AND state IN ('credited', 'part_refunded', 'refunded', 'disputed', 'dispute_lost')
+        """,
+        {"state": state, "id": purchase_id},
     )
     return moved.rowcount == 1
 

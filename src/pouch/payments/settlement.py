@@ -10,7 +10,7 @@ from pouch.ledger import accounts, thresholds
 from pouch.ledger.operations import Transfer
 from pouch.ledger.posting import post
 from pouch.mail import outbox
-from pouch.payments import purchases
+from pouch.payments import purchases, reversals
 from pouch.payments.hooks import Automatic
 from pouch.payments.types import Decline, Payment, Purchase, PurchaseState, Session, card_name
 from pouch.payments.verdict import Verdict, judge, judge_charge
@@ -67,13 +67,7 @@ class Found:
 
 async def _follow(db: Connection, purchase: Purchase, verdict: Verdict, found: Found) -> Purchase:
     if not purchase.is_unpaid:
-        # Any other verdict is only an old look that arrives late. These are real, and taking credits back is a posting
-        # of its own: an operator has to know.
-        if verdict.what in {"failed", "quarantine"}:
-            _log.error(
-                "payment_undone_after_credit", purchase=purchase.shown_id, verdict=verdict.what, reason=verdict.reason
-            )
-        return purchase
+        return await _look_again(db, purchase, verdict, found)
     match verdict.what:
         case "credit":
             await _credit(db, purchase, found)
@@ -90,6 +84,17 @@ async def _follow(db: Connection, purchase: Purchase, verdict: Verdict, found: F
             pass
     await note_pending(db, purchase.organization_id)
     return await purchases.get_purchase(db, purchase.id)
+
+
+async def _look_again(db: Connection, purchase: Purchase, verdict: Verdict, found: Found) -> Purchase:
+    """What a look at a purchase that is credited may find. Most are only old looks that arrive late."""
+    payment = found.payment
+    if verdict.what == "failed" and payment is not None and payment.id == purchase.payment_id:
+        await reversals.fail_after_all(db, purchase, page=found.page)
+        return await purchases.get_purchase(db, purchase.id)
+    if verdict.what == "quarantine":
+        _log.error("payment_differs_after_credit", purchase=purchase.shown_id, reason=verdict.reason)
+    return purchase
 
 
 async def note_pending(db: Connection, organization_id: UUID) -> None:
@@ -131,6 +136,7 @@ async def _credit(db: Connection, purchase: Purchase, found: Found) -> None:
     credited = await purchases.get_purchase(db, purchase.id)
     assert credited.credited_at is not None
     balance = await accounts.balance(db, purchase.organization_id)
+    paid_debt = await accounts.debt_paid_by(db, f"pi:{payment.id}:credit")
     letter = outbox.Letter(
         key=f"purchase:{purchase.id}",
         to=purchase.email,
@@ -138,7 +144,8 @@ async def _credit(db: Connection, purchase: Purchase, found: Found) -> None:
         context={
             "amount": dollars(purchase.amount),
             "available": dollars(balance.available),
-            "before": dollars(balance.available - purchase.amount),
+            "before": dollars(balance.available - (purchase.amount - paid_debt)),
+            "paid_debt": dollars(paid_debt) if paid_debt else "",
             "card": card,
             "number": str(purchase.number),
             "time": f"{when(credited.credited_at)} UTC",

@@ -8,14 +8,15 @@ from uuid import UUID
 
 import structlog
 
-from pouch.base.database import Database
+from pouch.base.database import Connection, Database
 from pouch.base.errors import NotFound
 from pouch.base.ids import read_id
-from pouch.payments import purchases
+from pouch.payments import card_tests, disputes, letters, purchases, reversals
 from pouch.payments.cards import Cards
 from pouch.payments.checkout import Checkout
 from pouch.payments.errors import NoSuchObject, ProcessorRefused, ProcessorSilent
 from pouch.payments.hooks import Automatic, Nobody
+from pouch.payments.objects import ChargeObject, DisputeObject, MoneyBack, RefundObject
 from pouch.payments.processor import Processor
 from pouch.payments.settlement import settle, settle_charge
 from pouch.payments.types import Payment, Purchase, Session
@@ -58,6 +59,13 @@ class Sync:
             "pi": [self._look_at_payment],
             "pm": [self.cards.sync_method],
             "seti": [self.cards.sync_setup_intent],
+            "ch": [self._look_at_charge],
+            "py": [self._look_at_charge],
+            "re": [self._look_at_refund],
+            "pyr": [self._look_at_refund],
+            "dp": [self._look_at_dispute],
+            "du": [self._look_at_dispute],
+            "issfr": [self._look_at_warning],
         }
 
     async def purchase(self, purchase_id: UUID) -> Purchase:
@@ -117,6 +125,20 @@ class Sync:
                     return True
         return False
 
+    async def money_back(self, payment_id: str) -> bool:
+        """Bring up to date what went back of a payment: the credit first, if it is still missing, then the reversals.
+
+        False when the payment paid no purchase of ours. Raises ProcessorSilent and ProcessorRefused.
+        """
+        processor = self._known()
+        payment, back = await processor.find_payment(payment_id), await processor.money_back(payment_id)
+        purchase = await self._find(processor, payment.metadata.get("purchase"))
+        if purchase is not None and purchase.kind == "top_up":
+            await self._settle_charge(processor, purchase, payment, back)
+            return True
+        session = await processor.find_session_of(payment_id)
+        return session is not None and await self._session(processor, session, back)
+
     async def _look_at_session(self, session_id: str) -> bool:
         return await self._session(self._known(), await self._known().find_session(session_id))
 
@@ -130,13 +152,41 @@ class Sync:
         session = await processor.find_session_of(payment_id)
         return session is not None and await self._session(processor, session)
 
-    async def _session(self, processor: Processor, session: Session) -> bool:
+    async def _look_at_charge(self, charge_id: str) -> bool:
+        return await self._look_at_what_went_back(await self._known().find_charge(charge_id))
+
+    async def _look_at_refund(self, refund_id: str) -> bool:
+        return await self._look_at_what_went_back(await self._known().find_refund(refund_id))
+
+    async def _look_at_dispute(self, dispute_id: str) -> bool:
+        return await self._look_at_what_went_back(await self._known().find_dispute(dispute_id))
+
+    async def _look_at_warning(self, warning_id: str) -> bool:
+        found = await self._known().find_warning(warning_id)
+        payment_id = found.payment_intent or (await self._known().find_charge(found.charge)).payment_intent
+        if payment_id is None or not await self.money_back(payment_id):
+            return False
+        async with self._database.transaction() as db:
+            purchase = await purchases.find_by_payment(db, payment_id)
+            if purchase is None:
+                return False
+            if await disputes.keep_warning(db, purchase, found):
+                await letters.alert_of_warning(db, purchase, found)
+        return True
+
+    async def _look_at_what_went_back(self, found: ChargeObject | RefundObject | DisputeObject) -> bool:
+        payment_id = found.payment_intent
+        if payment_id is None and not isinstance(found, ChargeObject) and found.charge is not None:
+            payment_id = (await self._known().find_charge(found.charge)).payment_intent
+        return payment_id is not None and await self.money_back(payment_id)
+
+    async def _session(self, processor: Processor, session: Session, back: MoneyBack | None = None) -> bool:
         if session.mode == "setup":
             return await self.cards.sync_session(session)
         purchase = await self._find(processor, session.client_reference_id)
         if purchase is None:
             return False
-        await self._settle(purchase, session)
+        await self._settle(purchase, session, back)
         return True
 
     def _known(self) -> Processor:
@@ -167,7 +217,9 @@ class Sync:
             found = None
         return purchase if found is None else await self._settle_charge(processor, purchase, found)
 
-    async def _settle_charge(self, processor: Processor, purchase: Purchase, payment: Payment) -> Purchase:
+    async def _settle_charge(
+        self, processor: Processor, purchase: Purchase, payment: Payment, back: MoneyBack | None = None
+    ) -> Purchase:
         """One that the bank refused stays open at the processor and could be paid later: it is closed before it counts.
 
         So when a top-up has failed here, nothing can come of it any more, and another may be tried.
@@ -178,21 +230,50 @@ class Sync:
             except ProcessorRefused as refused:
                 _log.warning("payment_not_cancelled", purchase=purchase.shown_id, reason=refused.reason)
             payment = await processor.find_payment(payment.id)
+        back = back or await self._back_of(payment)
         async with self._database.transaction() as db:
             settled = await settle_charge(
                 db, purchase.id, payment, page=self._checkout.page_of(purchase), automatic=self._automatic
             )
+            settled = await self._take_back(db, settled, payment, back)
         await self._keep_card(purchase, payment)
         return settled
 
-    async def _settle(self, purchase: Purchase, session: Session) -> Purchase:
+    async def _settle(self, purchase: Purchase, session: Session, back: MoneyBack | None = None) -> Purchase:
+        """Credit first, then take back, in one transaction: no moment in which credits can be spent that are gone."""
+        back = back or await self._back_of(session.payment)
         async with self._database.transaction() as db:
             settled = await settle(
                 db, purchase.id, session, page=self._checkout.page_of(purchase), automatic=self._automatic
             )
+            settled = await self._take_back(db, settled, session.payment, back)
         if session.payment is not None:
             await self._keep_card(purchase, session.payment)
+            if session.payment.status == "requires_payment_method" and settled.state == "open":
+                await self._count_refused(settled, session.payment, session.id)
         return settled
+
+    async def _count_refused(self, purchase: Purchase, payment: Payment, session_id: str) -> None:
+        """Close a payment page on which too many cards were refused; what became of it the next look says."""
+        tried = await self._known().tried_cards(payment.id)
+        async with self._database.transaction() as db:
+            is_too_much = await card_tests.note_refused(db, purchase, tried)
+        if is_too_much:
+            _log.warning("payment_page_closed", purchase=purchase.shown_id, refused=len(tried))
+            with contextlib.suppress(ProcessorRefused):
+                await self._known().expire_session(session_id)
+
+    async def _back_of(self, payment: Payment | None) -> MoneyBack | None:
+        if payment is None or not payment.went_back:
+            return None
+        return await self._known().money_back(payment.id)
+
+    async def _take_back(
+        self, db: Connection, purchase: Purchase, payment: Payment | None, back: MoneyBack | None
+    ) -> Purchase:
+        if back is None or payment is None or purchase.credited_at is None or purchase.payment_id != payment.id:
+            return purchase
+        return await reversals.apply(db, purchase.id, back, page=self._checkout.page_of(purchase))
 
     async def _keep_card(self, purchase: Purchase, payment: Payment) -> None:
         """Remember the card that the buyer agreed to have saved. It is not worth the credits: failing to is mended."""

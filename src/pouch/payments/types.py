@@ -113,6 +113,8 @@ class Charge:
 
     id: str
     payment_method_details: MethodDetails | None = None
+    amount_refunded: int = 0
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,12 @@ class Payment:
     latest_charge: Charge | str | None = None
     payment_method: str | None = None
     last_payment_error: Decline | None = None
+
+    @property
+    def went_back(self) -> bool:
+        """Whether the charge says that some of the money went back, or may."""
+        charge = self.latest_charge
+        return isinstance(charge, Charge) and (charge.amount_refunded > 0 or charge.disputed)
 
     @property
     def method(self) -> tuple[str, str]:

@@ -30,6 +30,10 @@ async def _nobody(_request: Request) -> Viewer | None:
     return None
 
 
+async def _no_need(_viewer: Viewer, _goal: str) -> Response | None:
+    return None
+
+
 async def _nothing(_viewer: Viewer) -> Header:
     return Header(available=ZERO, held=ZERO, balance=ZERO, pending=ZERO)
 
@@ -41,6 +45,12 @@ class Web:
         self.settings = settings
         self.find_viewer: Callable[[Request], Awaitable[Viewer | None]] = _nobody
         self.find_header: Callable[[Viewer], Awaitable[Header]] = _nothing
+        self.ask_again: Callable[[Viewer, str], Awaitable[Response | None]] = _no_need
+        """The way to where the password is asked for again and back to an address; None when it was given lately.
+
+        Whatever moves money, or cannot be undone, asks this first."""
+        self.alarms: list[Callable[[], str | None]] = []
+        """What is wrong right now: each gives a sentence for above every page, or None."""
         self.banner: str | None = None
         """A sentence above every page, such as the warning that play money is accepted."""
         self.dialogs: dict[str, str] = {}
@@ -115,7 +125,7 @@ class Web:
             "initials": initials(viewer.email) if viewer else "",
             "path": request.url.path,
             "method": request.method,
-            "banner": self.banner,
+            "banners": [each for each in (self.banner, *(alarm() for alarm in self.alarms)) if each],
             "dialogs": self.dialogs if viewer else {},
         }
 

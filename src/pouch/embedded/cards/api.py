@@ -13,19 +13,34 @@ from starlette.routing import Route
 
 from pouch.base.clock import Clock
 from pouch.base.database import Database
-from pouch.embedded.cards.endpoints import customers, intents, methods, reading, sessions, setups
+from pouch.embedded.cards.endpoints import customers, disputes, intents, methods, reading, refunds, sessions, setups
 from pouch.embedded.cards.endpoints.call import Call, Endpoint
 from pouch.embedded.cards.errors import Refusal
 from pouch.embedded.cards.faults import Faults
 from pouch.embedded.cards.form import Form, Tree, decode
 from pouch.embedded.cards.idempotency import Answer, fingerprint, once
 from pouch.embedded.cards.place import Desk, Place
-from pouch.embedded.cards.types import API_VERSION, Charge, Customer, Event, Intent, Method, Session, Setup, new_id
+from pouch.embedded.cards.types import (
+    API_VERSION,
+    Charge,
+    Customer,
+    Dispute,
+    Event,
+    FraudWarning,
+    Intent,
+    Method,
+    Movement,
+    Refund,
+    Session,
+    Setup,
+    new_id,
+)
 
 BODY_BYTES_MAX = 256 * 1024
 
 log = structlog.get_logger(__name__)
 
+_OF_PAYMENT = {"charge": "charge_id = %s", "payment_intent": "intent_id = %s"}
 ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("POST", "/customers", customers.create),
     ("GET", "/customers", reading.list_of(Customer, {"email": "email = %s"})),
@@ -66,6 +81,25 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("POST", "/payment_methods/{id}", methods.update),
     ("POST", "/payment_methods/{id}/attach", methods.attach),
     ("POST", "/payment_methods/{id}/detach", methods.detach),
+    ("POST", "/refunds", refunds.create),
+    ("GET", "/refunds", reading.list_of(Refund, _OF_PAYMENT)),
+    ("GET", "/refunds/{id}", reading.retrieve(Refund, "refund")),
+    ("POST", "/refunds/{id}", refunds.update),
+    ("GET", "/disputes", reading.list_of(Dispute, _OF_PAYMENT)),
+    ("GET", "/disputes/{id}", reading.retrieve(Dispute, "dispute")),
+    ("POST", "/disputes/{id}", disputes.update),
+    ("POST", "/disputes/{id}/close", disputes.close),
+    ("GET", "/radar/early_fraud_warnings", reading.list_of(FraudWarning, _OF_PAYMENT)),
+    ("GET", "/radar/early_fraud_warnings/{id}", reading.retrieve(FraudWarning, "early_fraud_warning")),
+    (
+        "GET",
+        "/balance_transactions",
+        reading.list_of(Movement, {"type": "type = %s", "source": "source_id = %s"}),
+    ),
+    ("GET", "/balance_transactions/{id}", reading.retrieve(Movement, "balance_transaction")),
+    ("POST", "/test_helpers/disputes", disputes.open_one),
+    ("POST", "/test_helpers/early_fraud_warnings", disputes.warn_once),
+    ("POST", "/test_helpers/refunds/{id}/fail", refunds.fail),
     ("GET", "/payment_methods", reading.list_of(Method, {"customer": "customer_id = %s", "type": "type = %s"})),
     ("GET", "/payment_methods/{id}", reading.retrieve(Method, "payment_method")),
     ("GET", "/events", partial(reading.list_events, kind=Event)),

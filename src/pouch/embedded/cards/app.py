@@ -15,9 +15,11 @@ from pouch.embedded.cards import sessions, store
 from pouch.embedded.cards.api import Api
 from pouch.embedded.cards.checkout import HostedPage
 from pouch.embedded.cards.delivery import Deliveries
+from pouch.embedded.cards.disputes import make_trouble
 from pouch.embedded.cards.faults import Faults
 from pouch.embedded.cards.idempotency import forget_old
 from pouch.embedded.cards.place import Desk, Place
+from pouch.embedded.cards.refunds import settle_refund
 from pouch.embedded.cards.types import Session
 
 POLL_S = 1.0
@@ -42,16 +44,17 @@ class CardProcessor:
         self.app = Starlette(routes=[*api.routes(), *page.routes()], exception_handlers={PouchError: page.refuse})
 
     async def run(self) -> None:
-        """Deliver events, expire sessions and settle bank debits until cancelled. Safe in any number of processes."""
+        """Deliver events, and do what time brings, until cancelled. Safe in any number of processes."""
         async with self.deliveries, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep("deliver", self.deliveries.deliver_due, self._wait_for_news))
             tasks.create_task(self._keep("tend", self.tend, _pause))
 
     async def tend(self) -> None:
-        """Do what time brings: sessions expire, debits settle, old idempotency keys are forgotten."""
+        """Do what time brings: sessions expire, debits and refunds settle, banks object, old keys are forgotten."""
         now = self._clock()
         async with self._database.transaction() as db:
             overdue, due = await store.overdue_sessions(db, now), await store.due_intents(db, now)
+            refunded, troubled = await store.due_refunds(db, now), await store.troubled_charges(db, now)
             await forget_old(db, now)
         for session_id in overdue:
             async with self._database.transaction() as db:
@@ -61,7 +64,13 @@ class CardProcessor:
         for intent_id in due:
             async with self._database.transaction() as db:
                 await sessions.settle(Desk(db, now, self._place), intent_id)
-        if overdue or due:
+        for refund_id in refunded:
+            async with self._database.transaction() as db:
+                await settle_refund(Desk(db, now, self._place), refund_id)
+        for charge_id in troubled:
+            async with self._database.transaction() as db:
+                await make_trouble(Desk(db, now, self._place), charge_id)
+        if overdue or due or refunded or troubled:
             self._news.set()
 
     async def _keep(self, name: str, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:

@@ -5,10 +5,12 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pouch.base.errors import InvalidInput
 from pouch.embedded.cards.types import Method, MethodType, new_id
+
+Trouble: TypeAlias = Literal["fraudulent", "product_not_received", "inquiry", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Card:
     declined_off_session: Decline | None = None
     authentication: Literal["never", "unless_set_up", "always"] = "never"
     settles: Literal["at_once", "later", "fails_later"] = "at_once"
+    refunds: Literal["at_once", "later", "fails_later"] = "at_once"
+    trouble: Trouble | None = None
+    """What its owner's bank does a little after the payment."""
     is_common: bool = False
 
     @property
@@ -97,7 +102,23 @@ CARDS = (
         declined=_EXPIRED,
         is_common=True,
     ),
-    Card(name="disputed", number="4000000000000259", happens="Succeeds, disputed later", is_common=True),
+    Card(
+        name="disputed",
+        number="4000000000000259",
+        happens="Succeeds, disputed later",
+        trouble="fraudulent",
+        is_common=True,
+    ),
+    Card(
+        name="not_received",
+        number="4000000000002685",
+        happens="Succeeds, disputed as not received",
+        trouble="product_not_received",
+    ),
+    Card(name="inquiry", number="4000000000001976", happens="Succeeds, the bank inquires", trouble="inquiry"),
+    Card(name="fraud_warning", number="4000000000005423", happens="Succeeds, then a fraud warning", trouble="warning"),
+    Card(name="refunds_later", number="4000000000007726", happens="Succeeds, refunds take a while", refunds="later"),
+    Card(name="refunds_fail", number="4000000000005126", happens="Succeeds, refunds come back", refunds="fails_later"),
     Card(name="mastercard", number="5555555555554444", happens="Succeeds, a Mastercard", brand="mastercard"),
     Card(name="amex", number="378282246310005", happens="Succeeds, an Amex", brand="amex", cvc_length=4),
     Card(
@@ -137,6 +158,7 @@ CARDS = (
         brand="STRIPE TEST BANK",
         type="us_bank_account",
         settles="later",
+        refunds="later",
     ),
     Card(
         name="bank_debit_fails",

@@ -13,6 +13,7 @@ from pouch.embedded.cards.cards import (
     Decline,
 )
 from pouch.embedded.cards.events import tell
+from pouch.embedded.cards.movements import move
 from pouch.embedded.cards.place import Desk
 from pouch.embedded.cards.shapes import method_details, show_method
 from pouch.embedded.cards.types import Charge, Intent, Json, Metadata, Method, new_id
@@ -169,6 +170,15 @@ async def _add_charge(
 
 
 async def _succeed(desk: Desk, intent: Intent, charge: Charge) -> Intent:
+    method = await store.find(desk.db, Method, charge.method_id)
+    assert method is not None
+    has_trouble = BY_NAME[method.card_name].trouble is not None
+    charge = await store.change(
+        desk.db,
+        charge,
+        movement_id=(await move(desk, "charge", charge.id, charge.amount_cents)).id,
+        trouble_at=desk.now + desk.place.settle_after if has_trouble else None,
+    )
     await tell(desk, "charge.succeeded", charge)
     intent = await store.change(desk.db, intent, status="succeeded", latest_charge_id=charge.id, settle_at=None)
     await tell(desk, "payment_intent.succeeded", intent)

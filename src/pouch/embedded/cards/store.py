@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from pouch.base.database import Connection
-from pouch.embedded.cards.types import Intent, Row, Session
+from pouch.embedded.cards.types import Charge, Intent, Refund, Row, Session
 
 T = TypeVar("T", bound=Row)
 
@@ -122,5 +122,21 @@ async def due_intents(db: Connection, now: datetime) -> Sequence[str]:
     cursor = await db.execute(
         f"SELECT id FROM {Intent.TABLE} WHERE status = 'processing' AND settle_at <= %s ORDER BY settle_at LIMIT 100",
         (now,),
+    )
+    return [str(row[0]) for row in await cursor.fetchall()]
+
+
+async def due_refunds(db: Connection, now: datetime) -> Sequence[str]:
+    """Refunds under way whose bank answers now."""
+    cursor = await db.execute(
+        f"SELECT id FROM {Refund.TABLE} WHERE settle_at <= %s ORDER BY settle_at LIMIT 100", (now,)
+    )
+    return [str(row[0]) for row in await cursor.fetchall()]
+
+
+async def troubled_charges(db: Connection, now: datetime) -> Sequence[str]:
+    """Charges whose cardholder's bank acts now."""
+    cursor = await db.execute(
+        f"SELECT id FROM {Charge.TABLE} WHERE trouble_at <= %s ORDER BY trouble_at LIMIT 100", (now,)
     )
     return [str(row[0]) for row in await cursor.fetchall()]

@@ -134,6 +134,9 @@ class Charge(Row):
     description: str | None
     receipt_url: str
     metadata: Metadata
+    is_disputed: bool = False
+    movement_id: str | None = None
+    trouble_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +177,72 @@ class Event(Row):
 
     type: str
     object: Json
+
+
+RefundStatus = Literal["pending", "succeeded", "failed", "canceled"]
+DisputeStatus = Literal[
+    "warning_needs_response", "warning_under_review", "warning_closed", "needs_response", "under_review", "won", "lost"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund(Row):
+    """Money going back to a card. `settles_to` and `settle_at`: how its bank will end it, when it is not final."""
+
+    TABLE: ClassVar[str] = "cards_refunds"
+
+    charge_id: str
+    intent_id: str
+    amount_cents: int
+    status: RefundStatus
+    reason: str | None
+    failure_reason: str | None = None
+    settles_to: Literal["succeeded", "failed"] | None = None
+    settle_at: datetime | None = None
+    movement_id: str
+    failure_movement_id: str | None = None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute(Row):
+    """A cardholder's objection; `movements` are the balance transactions that it caused, as shown."""
+
+    TABLE: ClassVar[str] = "cards_disputes"
+
+    charge_id: str
+    intent_id: str
+    amount_cents: int
+    status: DisputeStatus
+    reason: str
+    due_by: datetime
+    evidence: str | None = None
+    submission_count: int = 0
+    movements: list[Json]
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FraudWarning(Row):
+    """A card network's word that a charge is likely to be fraud."""
+
+    TABLE: ClassVar[str] = "cards_warnings"
+
+    charge_id: str
+    intent_id: str
+    fraud_type: str
+    is_actionable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement(Row):
+    """A balance transaction: what came or went, and the fee that was kept of it."""
+
+    TABLE: ClassVar[str] = "cards_movements"
+
+    type: str
+    category: str
+    amount_cents: int
+    fee_cents: int
+    source_id: str
+    description: str

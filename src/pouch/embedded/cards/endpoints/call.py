@@ -11,7 +11,21 @@ from pouch.embedded.cards.form import Form
 from pouch.embedded.cards.idempotency import Answer
 from pouch.embedded.cards.place import Desk
 from pouch.embedded.cards.shapes import show, show_line_items
-from pouch.embedded.cards.types import Charge, Customer, Event, Intent, Json, Method, Row, Session, Setup
+from pouch.embedded.cards.types import (
+    Charge,
+    Customer,
+    Dispute,
+    Event,
+    FraudWarning,
+    Intent,
+    Json,
+    Method,
+    Movement,
+    Refund,
+    Row,
+    Session,
+    Setup,
+)
 
 EXPAND_DEPTH_MAX = 4
 
@@ -23,6 +37,10 @@ KINDS: dict[str, type[Row]] = {
     "ch": Charge,
     "cs": Session,
     "evt": Event,
+    "re": Refund,
+    "dp": Dispute,
+    "issfr": FraudWarning,
+    "txn": Movement,
 }
 
 

@@ -1,0 +1,107 @@
+"""The clearing account, tied to the processor's balance transactions: fees, refunds and payouts are posted from them.
+
+In words. A purchase, a dispute and its end post to `stripe_clearing` when they are settled; a refund goes to
+`refund_clearing`. Each balance transaction then posts what only it knows, under its own id: the fee to `stripe_fees`, a
+refund out of `refund_clearing`, a payout to `bank`. So for each purchase, what our clearing account says must be the
+sum of its balance transactions, to the cent.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from pouch.base.database import Connection
+from pouch.base.money import ZERO, Money
+from pouch.ledger.history import moved_by
+from pouch.ledger.operations import Operation, Transfer
+from pouch.ledger.posting import post
+from pouch.payments import purchases
+from pouch.payments.checks import Found
+from pouch.payments.objects import MovementObject
+from pouch.payments.types import Mode
+
+SETTLES_WITHIN = timedelta(hours=1)
+"""A balance transaction is there within this time, else its absence is a difference."""
+
+
+async def note_movements(db: Connection, mode: Mode, found: Sequence[MovementObject]) -> int:
+    """Write the balance transactions down and post what they say. Repeating it posts nothing more.
+
+    One that was there before its purchase was credited is posted once it is. Returns how many had something new.
+    """
+    ours = await purchases.find_by_payments(db, [each.payment_id for each in found if each.payment_id])
+    new = 0
+    for each in reversed(found):
+        purchase = ours.get(each.payment_id or "")
+        written = await db.execute(
+            """
+            INSERT INTO payment_movements
+                   (id, mode, type, category, source_id, purchase_id, amount_nanos, fee_nanos, moved_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            ON CONFLICT (id) DO UPDATE SET purchase_id = excluded.purchase_id
+             WHERE payment_movements.purchase_id IS NULL AND excluded.purchase_id IS NOT NULL
+            """,
+            (
+                each.id,
+                mode,
+                each.type,
+                each.reporting_category,
+                each.source_id,
+                purchase.id if purchase else None,
+                Money.from_cents(each.amount).nanos,
+                Money.from_cents(each.fee).nanos,
+                datetime.fromtimestamp(each.created, UTC),
+            ),
+        )
+        if written.rowcount == 1:
+            new += 1
+            operations = _postings(each, purchase.id if purchase else None)
+            if operations:
+                await post(db, operations)
+    return new
+
+
+def _postings(each: MovementObject, purchase_id: UUID | None) -> list[Operation]:
+    amount, key = Money.from_cents(abs(each.amount)).nanos, f"txn:{each.id}"
+    operations: list[Operation] = []
+    if purchase_id is not None and each.fee > 0:
+        fee = Money.from_cents(each.fee).nanos
+        operations.append(
+            Transfer(f"{key}:fee", "stripe_fees", "stripe_clearing", fee, "adjustment", cause=purchase_id)
+        )
+    match each.reporting_category:
+        case "refund" if purchase_id is not None:
+            operations.append(Transfer(key, "refund_clearing", "stripe_clearing", amount, "refund", cause=purchase_id))
+        case "refund_failure" if purchase_id is not None:
+            operations.append(Transfer(key, "stripe_clearing", "refund_clearing", amount, "refund", cause=purchase_id))
+        case "payout":
+            operations.append(Transfer(key, "bank", "stripe_clearing", amount, "adjustment"))
+        case "payout_reversal":
+            operations.append(Transfer(key, "stripe_clearing", "bank", amount, "adjustment"))
+        case _:
+            pass
+    return operations
+
+
+async def untied(db: Connection, mode: Mode, since: datetime) -> list[Found]:
+    """The purchases since then whose clearing is not what the processor's balance transactions say."""
+    rows = await db.execute(
+        """
+        SELECT p.id, p.payment_id, coalesce(m.total, 0)
+          FROM payment_purchases AS p
+          LEFT JOIN (SELECT purchase_id, sum(amount_nanos - fee_nanos)::bigint AS total
+                       FROM payment_movements GROUP BY purchase_id) AS m ON m.purchase_id = p.id
+         WHERE p.mode = %s AND p.credited_at >= %s AND p.credited_at < now() - %s
+        """,
+        (mode, since, SETTLES_WITHIN),
+    )
+    expected = {purchase_id: (payment_id, Money(total)) for purchase_id, payment_id, total in await rows.fetchall()}
+    moved = await moved_by(db, "stripe_clearing", list(expected))
+    found: list[Found] = []
+    for purchase_id, (payment_id, total) in expected.items():
+        # What reaches the processor's account is a debit of ours.
+        ours = ZERO - moved.get(purchase_id, ZERO)
+        if ours != total:
+            what = f"Our clearing says {ours}, the balance transactions of {payment_id} come to {total}."
+            found.append(Found("clearing", str(payment_id), what, purchase_id))
+    return found

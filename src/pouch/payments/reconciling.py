@@ -1,0 +1,220 @@
+"""Reconciliation: every payment, refund and dispute of the last days at the processor, compared with our books.
+
+In words. What the processor has and we have not is looked at again by the one path that settles (`sync`): that repairs
+a webhook that never came. What differs afterwards is written down, and the operators are told once. What we credited
+and the processor does not know is a difference that nothing repairs.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from pouch.base.clock import Clock, system_clock
+from pouch.base.database import Connection, Database
+from pouch.base.money import Money
+from pouch.ledger.history import amounts_of
+from pouch.payments import checks, clearing, disputes, events, letters, purchases, refunds
+from pouch.payments.checks import AskedBy, Check, Found
+from pouch.payments.errors import NoProcessor, NoSuchObject, ProcessorRefused, ProcessorSilent
+from pouch.payments.events import Inbox
+from pouch.payments.objects import DisputeObject, RefundObject
+from pouch.payments.processor import Processor
+from pouch.payments.sync import Sync
+from pouch.payments.types import Payment, Purchase
+
+LOOK_BACK = timedelta(days=4)
+EVERY_S = 3600
+CHECK_TIMEOUT_S = 240.0
+
+_log = structlog.get_logger("pouch.payments")
+
+
+@dataclass
+class _Tally:
+    """What one check has seen so far."""
+
+    looked_at: int = 0
+    repaired: list[Found] = field(default_factory=list)
+    open: list[Found] = field(default_factory=list)
+
+
+class Reconciling:
+    """Compares, repairs what it can prove, and alarms on the rest. Any number of checks may run at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        processor: Processor | None,
+        sync: Sync,
+        inbox: Inbox,
+        *,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._database = database
+        self._processor = processor
+        self._sync = sync
+        self._inbox = inbox
+        self._clock = clock
+
+    async def by_the_clock(self) -> None:
+        """What the worker does each hour."""
+        await self.check("clock")
+
+    async def check(self, asked_by: AskedBy) -> Check:
+        """Make one check and return its report. Raises NoProcessor; any other trouble stands in the report."""
+        processor = self._processor
+        if processor is None:
+            raise NoProcessor
+        async with self._database.transaction() as db:
+            check_id = await checks.begin(db, asked_by)
+        tally, error = _Tally(), ""
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await self._compare(processor, tally)
+        except (ProcessorSilent, ProcessorRefused) as failure:
+            error = failure.reason or failure.message
+        except TimeoutError:
+            error = "It took too long."
+        async with self._database.transaction() as db:
+            await self._report(db, tally, is_whole=not error)
+            result = checks.Result(tally.looked_at, len(tally.repaired), len(tally.open), error)
+            check = await checks.finish(db, check_id, result)
+        tell = _log.error if tally.open or error else _log.info
+        tell(
+            "reconciled", looked_at=check.looked_at, repaired=check.repaired, differences=check.differences, error=error
+        )
+        return check
+
+    async def _report(self, db: Connection, tally: _Tally, *, is_whole: bool) -> None:
+        for found in tally.repaired:
+            await checks.note(db, found, repaired=True)
+        for found in tally.open:
+            if await checks.note(db, found, repaired=False):
+                day = f"{self._clock():%Y-%m-%d}"
+                await letters.alert(
+                    db,
+                    f"difference:{found.kind}:{found.object_id}:{day}",
+                    "Our books differ from the card processor's",
+                    [found.what],
+                    "/admin/reconciliation",
+                )
+        if is_whole:
+            await checks.close_others(db, tally.open)
+
+    async def _compare(self, processor: Processor, tally: _Tally) -> None:
+        since = self._clock() - LOOK_BACK
+        await self._events(processor, since, tally)
+        payments = await processor.payments_since(since)
+        await self._payments(payments, tally)
+        await self._ours(processor, {payment.id for payment in payments}, since, tally)
+        for refund in reversed(await processor.refunds_since(since)):
+            await self._refund(refund, tally)
+        for dispute in reversed(await processor.disputes_since(since)):
+            await self._dispute(dispute, tally)
+        movements = await processor.movements_since(since - LOOK_BACK)
+        async with self._database.transaction() as db:
+            await clearing.note_movements(db, processor.mode, movements)
+            tally.looked_at += len(movements)
+            tally.open += await clearing.untied(db, processor.mode, since)
+
+    async def _events(self, processor: Processor, since: datetime, tally: _Tally) -> None:
+        """Events that no webhook of ours has taken are taken now."""
+        for found in reversed(await processor.undelivered_since(since)):
+            tally.looked_at += 1
+            if not events.is_acted_on(found.type):
+                continue
+            async with self._database.transaction() as db:
+                event_id = await events.receive(db, found.event, processor.mode)
+            if event_id is not None:
+                await self._inbox.process(event_id)
+                tally.repaired.append(Found("event", found.id, f"The event {found.type} had not arrived."))
+
+    async def _payments(self, payments: list[Payment], tally: _Tally) -> None:
+        """Every payment that succeeded and names a purchase has its credit."""
+        for payment in payments:
+            shown = payment.metadata.get("purchase")
+            if payment.status != "succeeded" or not shown or "organization" not in payment.metadata:
+                continue
+            tally.looked_at += 1
+            amount = Money.from_cents(payment.amount_received)
+            what = f"The payment {payment.id} of {amount} for {shown} is not credited."
+            found = Found("payment", payment.id, what)
+            await self._mend(found, payment.id, partial(self._is_credited, payment), tally)
+
+    async def _ours(self, processor: Processor, listed: set[str], since: datetime, tally: _Tally) -> None:
+        """Every credit of ours is a payment there."""
+        async with self._database.transaction() as db:
+            credited = await purchases.credited_since(db, processor.mode, since)
+        for purchase in credited:
+            if purchase.payment_id is None or purchase.payment_id in listed:
+                continue
+            tally.looked_at += 1
+            try:
+                payment = await processor.find_payment(purchase.payment_id)
+            except NoSuchObject:
+                payment = None
+            if payment is None or payment.status != "succeeded":
+                what = f"{purchase.shown_id} has {purchase.amount}; its payment {purchase.payment_id} is not there."
+                tally.open.append(Found("payment", purchase.payment_id, what, purchase.id))
+
+    async def _refund(self, refund: RefundObject, tally: _Tally) -> None:
+        purchase = await self._purchase_of(refund.payment_intent)
+        if purchase is None:
+            return
+        tally.looked_at += 1
+        amount = Money.from_cents(refund.amount)
+        what = f"The refund {refund.id} of {amount} is {refund.status} at the processor and not in our books."
+        found = Found("refund", refund.id, what, purchase.id)
+        await self._mend(found, refund.id, partial(self._is_refunded, purchase, refund), tally)
+
+    async def _dispute(self, dispute: DisputeObject, tally: _Tally) -> None:
+        purchase = await self._purchase_of(dispute.payment_intent)
+        if purchase is None:
+            return
+        tally.looked_at += 1
+        what = f"The dispute {dispute.id} is {dispute.status} at the processor and otherwise in our books."
+        found = Found("dispute", dispute.id, what, purchase.id)
+        await self._mend(found, dispute.id, partial(self._is_disputed, purchase, dispute), tally)
+
+    async def _mend(self, found: Found, object_id: str, agrees: Callable[[], Awaitable[bool]], tally: _Tally) -> None:
+        """Look again by the one path that settles; what still differs afterwards is a difference."""
+        if await agrees():
+            return
+        await self._sync.object(object_id)
+        (tally.repaired if await agrees() else tally.open).append(found)
+
+    async def _is_credited(self, payment: Payment) -> bool:
+        key = f"pi:{payment.id}:credit"
+        async with self._database.transaction() as db:
+            purchase = await purchases.find_by_payment(db, payment.id)
+            posted = await amounts_of(db, [key])
+        return purchase is not None and posted.get(key) == purchase.amount
+
+    async def _is_refunded(self, purchase: Purchase, found: RefundObject) -> bool:
+        async with self._database.transaction() as db:
+            row = await refunds.of_object(db, purchase, found)
+        if row is None:
+            return found.is_failed
+        if found.is_failed:
+            return row.state == "failed"
+        return row.state == "succeeded" if found.is_final else row.state == "pending"
+
+    async def _is_disputed(self, purchase: Purchase, found: DisputeObject) -> bool:
+        async with self._database.transaction() as db:
+            rows = await disputes.of_purchase(db, purchase.id)
+        row = next((row for row in rows if row.stripe_id == found.id), None)
+        return (
+            row is not None
+            and row.status == found.status
+            and (row.withdrawn, row.reinstated) == (found.withdrawn, found.reinstated)
+        )
+
+    async def _purchase_of(self, payment_id: str | None) -> Purchase | None:
+        if payment_id is None:
+            return None
+        async with self._database.transaction() as db:
+            return await purchases.find_by_payment(db, payment_id)

@@ -1,0 +1,175 @@
+"""Reconciliation: what the processor knows and we do not is repaired; what cannot be repaired is said."""
+
+from datetime import timedelta
+
+import pytest
+
+from payments.shop import Shop
+from pouch.base.clock import system_clock
+from pouch.base.ids import new_id
+from pouch.base.money import ZERO, Money
+from pouch.identity.people import add_person
+from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
+from pouch.payments import checks
+from pouch.payments.checks import Check, Difference
+from pouch.payments.errors import NoProcessor
+from pouch.payments.reconciling import Reconciling
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def reconciling(shop: Shop) -> Reconciling:
+    return reconciling_of(shop)
+
+
+def reconciling_of(shop: Shop) -> Reconciling:
+    return Reconciling(shop.database, shop.pouch.processor, shop.pouch.sync, shop.pouch.inbox)
+
+
+async def differences(shop: Shop) -> list[Difference]:
+    async with shop.database.transaction() as db:
+        return [each for each in await checks.list_differences(db) if not (each.repaired_at or each.gone_at)]
+
+
+def figures(check: Check) -> tuple[int, int, str]:
+    return check.repaired, check.differences, check.error
+
+
+async def test_a_lost_webhook_is_repaired_within_the_next_run(shop: Shop, reconciling: Reconciling) -> None:
+    """Paid, the event was dropped, and the buyer never came back."""
+    purchase = await shop.start("10.00")
+    await shop.pay(purchase)
+    await shop.change("DELETE FROM cards_deliveries")
+    await shop.change("UPDATE payment_purchases SET due_at = NULL")
+    check = await reconciling.check("clock")
+    assert check.repaired >= 1
+    assert check.differences == 0
+    await shop.assert_credited_once()
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+
+
+async def test_an_event_that_was_not_delivered_is_taken_from_the_list(shop: Shop, reconciling: Reconciling) -> None:
+    """The webhook's address was wrong for a while."""
+    await shop.pay(await shop.start("10.00"))
+    assert await shop.count("payment_events") == 0
+    check = await reconciling.check("clock")
+    assert check.differences == 0
+    assert await shop.count("payment_events", "state = 'done'") > 0
+    await shop.assert_credited_once()
+
+
+async def test_refunds_and_disputes_that_nobody_told_us_of_are_found(shop: Shop, reconciling: Reconciling) -> None:
+    purchase = await shop.buy("10.00")
+    other = await shop.buy("20.00", "second")
+    await shop.refund_there(purchase, "4.00")
+    await shop.object_to(other)
+    await shop.change("DELETE FROM cards_deliveries")
+    await shop.change("UPDATE cards_events SET created_at = now() - interval '10 days'")
+    check = await reconciling.check("desk")
+    assert figures(check) == (2, 0, "")
+    assert (await shop.now(purchase)).state == "part_refunded"
+    assert (await shop.now(other)).state == "disputed"
+    assert (await shop.has()).posted == Money.parse("6")
+    assert await differences(shop) == []
+    assert figures(await reconciling.check("desk")) == (0, 0, "")
+    await shop.assert_clean()
+
+
+async def test_a_credit_that_nobody_paid_is_a_difference_until_it_is_mended(
+    shop: Shop, reconciling: Reconciling
+) -> None:
+    purchase = await shop.buy("10.00")
+    olga = f"olga-{new_id().hex}@pouch.example"
+    async with shop.database.transaction() as db:
+        await db.execute("UPDATE identity_people SET is_operator = false")
+        await add_person(db, olga, None, verified=True, operator=True)
+    await shop.change("UPDATE payment_purchases SET payment_id = 'pi_gone' WHERE id = %s", purchase.id)
+    for _ in range(2):
+        check = await reconciling.check("clock")
+        assert check.differences == 2
+    kinds = {(each.kind, each.object_id) for each in await differences(shop)}
+    assert kinds == {("payment", "pi_gone"), ("payment", purchase.payment_id)}
+    assert await shop.count("mail_letters", f"kind = 'operator_alert' AND to_address = '{olga}'") == 2
+    await shop.change("UPDATE payment_purchases SET payment_id = %s WHERE id = %s", purchase.payment_id, purchase.id)
+    assert figures(await reconciling.check("clock"))[1] == 0
+    assert await differences(shop) == []
+
+
+async def test_the_clearing_account_ties_to_the_balance_transactions(shop: Shop, reconciling: Reconciling) -> None:
+    """Bought, partly refunded, disputed, won: to the cent, with every fee."""
+    purchase = await shop.buy("10.00")
+    await shop.refund(purchase, "4.00")
+    other = await shop.buy("20.00", "second")
+    dispute = await shop.object_to(other)
+    await shop.deliver()
+    await shop.decide(dispute, "won")
+    await shop.deliver()
+    await shop.change("UPDATE payment_purchases SET credited_at = credited_at - interval '2 hours'")
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+    there = await shop.count("cards_movements")
+    assert await shop.count("payment_movements") == there == 5
+    async with shop.database.transaction() as db:
+        rows = await db.execute("SELECT sum(amount_cents), sum(fee_cents) FROM cards_movements")
+        ((came, fees),) = await rows.fetchall()
+    assert await shop.moved("stripe_clearing") == ZERO - Money.from_cents(int(came) - int(fees))
+    assert await shop.moved("stripe_fees") == ZERO - Money.from_cents(int(fees))
+    assert await shop.moved("refund_clearing") == ZERO
+    await shop.assert_clean()
+
+
+async def test_a_clearing_that_does_not_tie_is_said(shop: Shop, reconciling: Reconciling) -> None:
+    await shop.buy("10.00")
+    await shop.change("UPDATE payment_purchases SET credited_at = credited_at - interval '2 hours'")
+    await shop.change("UPDATE cards_movements SET amount_cents = amount_cents - 1")
+    await reconciling.check("clock")
+    (found,) = await differences(shop)
+    assert found.kind == "clearing"
+    assert "9.99" in found.what or "balance transactions" in found.what
+    assert SYSTEM_ACCOUNT_IDS["stripe_clearing"] == 4
+
+
+async def test_a_check_without_an_answer_says_so_and_closes_nothing(shop: Shop) -> None:
+    purchase = await shop.buy("10.00")
+    await shop.change("UPDATE payment_purchases SET payment_id = 'pi_gone' WHERE id = %s", purchase.id)
+    await reconciling_of(shop).check("clock")
+    await shop.change("ALTER TABLE cards_refunds RENAME TO cards_refunds_away")
+    try:
+        check = await reconciling_of(shop).check("clock")
+    finally:
+        await shop.change("ALTER TABLE cards_refunds_away RENAME TO cards_refunds")
+    assert check.error
+    assert len(await differences(shop)) == 2
+    async with shop.database.transaction() as db:
+        last = await checks.last_check(db)
+    assert last is not None
+    assert last.id != check.id
+
+
+async def test_what_others_sell_on_the_same_account_is_left_alone(shop: Shop, reconciling: Reconciling) -> None:
+    await shop.change(
+        """
+        INSERT INTO cards_intents (id, created_at, client_secret, amount_cents, status, metadata)
+        VALUES ('pi_theirs', now(), 's', 500, 'succeeded', '{"order": "7"}')
+        """
+    )
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+
+
+async def test_without_a_processor_there_is_nothing_to_compare(shop: Shop) -> None:
+    with pytest.raises(NoProcessor):
+        await Reconciling(shop.database, None, shop.pouch.sync, shop.pouch.inbox).check("desk")
+
+
+async def test_what_is_older_than_four_days_is_not_asked_for(shop: Shop) -> None:
+    await shop.pay(await shop.start("10.00"))
+    later = Reconciling(
+        shop.database,
+        shop.pouch.processor,
+        shop.pouch.sync,
+        shop.pouch.inbox,
+        clock=lambda: system_clock() + timedelta(days=5),
+    )
+    check = await later.check("clock")
+    assert figures(check) == (0, 0, "")
+    assert await shop.credits() == 0
