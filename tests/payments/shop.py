@@ -248,9 +248,9 @@ class Shop:
         return Money(row[0])
 
     async def mails(self) -> list[str]:
-        """The kinds of letters that were written, oldest first."""
+        """The kinds of letters that were written to Alice, oldest first. Operators of other tests get theirs."""
         async with self.database.transaction() as db:
-            rows = await db.execute("SELECT kind FROM mail_letters ORDER BY id")
+            rows = await db.execute("SELECT kind FROM mail_letters WHERE to_address = %s ORDER BY id", (ALICE,))
             return [kind for (kind,) in await rows.fetchall()]
 
     async def assert_clean(self) -> None:
