@@ -16,6 +16,7 @@ from pouch.app.letters import letter_templates
 from pouch.base.ids import new_id
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.pages import BillingPages
+from pouch.billing.top_up_pages import TopUpPages
 from pouch.identity.people import add_person
 from pouch.mail.templates import Templates
 from pouch.payments.reconciling import Reconciling
@@ -77,6 +78,10 @@ class Office:
             return await browser.post(path, data=form)
 
 
+async def _recent(_viewer: Viewer) -> bool:
+    return True
+
+
 @asynccontextmanager
 async def opened(database_url: str, folder: Path, *, port: int = 8080) -> AsyncIterator[Office]:
     """Open it."""
@@ -102,5 +107,6 @@ async def opened(database_url: str, folder: Path, *, port: int = 8080) -> AsyncI
         reconciling = Reconciling(shop.database, pouch.processor, pouch.sync, pouch.inbox)
         letters = letter_templates(settings)
         desk = AdminPages(web, shop.database, pouch.refunding, reconciling, letters)
-        routes = [*billing.routes(), *desk.routes()]
+        top_ups = TopUpPages(web, shop.database, pouch.checkout, topups, _recent)
+        routes = [*billing.routes(), *top_ups.routes(), *desk.routes()]
         yield Office(application(web, routes), settings, shop, people, letters)
