@@ -192,6 +192,10 @@ class Agents(_Section):
     """What set-ups may reach over https, such as a registry of packages; *.example.com is every name below."""
     limits: AgentLimits = AgentLimits()
     engines: dict[str, AgentEngine] = {}
+    running_max: PositiveInt = 2
+    """Runs of one organization that are at work at once; further ones wait in line."""
+    keep_days: PositiveInt = 90
+    """So long after their end the timelines and files of runs are kept. Bills are kept for good."""
 
 
 class Mail(_Section):

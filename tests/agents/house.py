@@ -13,7 +13,9 @@ from pouch.agents.claiming import Taken, take
 from pouch.agents.start import Asked, Starter, start_run
 from pouch.agents.store import find_run
 from pouch.agents.types import Run
+from pouch.agents.workers import show
 from pouch.base.database import Database
+from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.catalog.apply import apply
 from pouch.catalog.types import Model, Price, Upstream
@@ -89,6 +91,10 @@ class House:
             await db.execute(
                 "UPDATE agent_runs SET lease_until = clock_timestamp() - interval '1 second' WHERE id = %s", (run.id,)
             )
+
+    async def show_worker(self) -> None:
+        async with self.database.transaction() as db:
+            await show(db, new_id(), "test", {}, 4)
 
     async def run(self, run: Run) -> Run:
         async with self.database.transaction() as db:

@@ -5,11 +5,15 @@ from typing import cast
 
 import pytest
 
+from agents.house import model_of
+from pouch.agents.start import Asked, Starter, start_run
+from pouch.agents.wishes import stop
 from pouch.app import exports
-from pouch.app.exports import EXPORTERS, payment_obstacle
+from pouch.app.exports import EXPORTERS, agents_obstacle, payment_obstacle
 from pouch.base.database import Connection
 from pouch.base.ids import new_id, show_id
 from pouch.base.money import Money
+from pouch.catalog.agent_price import set_agent_price
 from pouch.identity.people import add_person
 from pouch.identity.types import Person
 from pouch.ledger.grants import grant
@@ -70,6 +74,22 @@ async def test_a_payment_that_is_being_confirmed_keeps_the_account(db: Connectio
         (alice.id,),
     )
     assert await payment_obstacle(db, alice.organization_id) is not None
+
+
+async def test_no_account_closes_while_agents_run(db: Connection) -> None:
+    alice = await a_person(db, "alice@example.com")
+    carol = await a_person(db, "carol@example.com")
+    await set_agent_price(db, Money.parse("5"))
+    asked = Asked("coder", "Mend it", "https://git.example.com/a.git", "", Money.parse("1"), 600)
+    starter = Starter(alice.organization_id, alice.id, "web", "first")
+    run, _ = await start_run(db, starter, asked, model_of(None))
+    assert "Stop them first" in (await agents_obstacle(db, alice.organization_id) or "")
+    assert await agents_obstacle(db, carol.organization_id) is None
+    await stop(db, run.organization_id, run.id)
+    assert await agents_obstacle(db, alice.organization_id) is None
+    (exported,) = cast("list[dict[str, object]]", await EXPORTERS["agent_runs"](db, alice.organization_id))
+    assert (exported["task"], exported["state"]) == ("Mend it", "canceled")
+    assert await EXPORTERS["agent_runs"](db, carol.organization_id) == []
 
 
 async def test_a_refund_under_way_keeps_the_account_and_is_in_the_file(db: Connection) -> None:

@@ -14,6 +14,9 @@ import httpx
 
 from agents.house import model_of
 from pouch.agents import artifacts
+from pouch.agents.environments import save_environment
+from pouch.agents.schedules import add_schedule
+from pouch.agents.sharing import share
 from pouch.agents.start import Asked, Starter, start_run
 from pouch.agents.types import Run
 from pouch.agents.wishes import stop
@@ -204,6 +207,31 @@ class Stage:
         run = await self._run(owner, "waits")
         async with self.database.transaction() as db:
             return (await artifacts.list_artifacts(db, run.id))[0].shown_id
+
+    async def environment(self, owner: Somebody) -> str:
+        """An environment of theirs."""
+        async with self.database.transaction() as db:
+            organization = owner.person.organization_id
+            made = await save_environment(
+                db, organization, environment_id=None, name=new_id().hex, commands="", hosts=""
+            )
+        return show_id("env", made)
+
+    async def schedule(self, owner: Somebody) -> str:
+        """An automation of theirs."""
+        async with self.database.transaction() as db:
+            fields = {"task": "Look", "repository": "https://git.example.com/a.git"}
+            organization, person = owner.person.organization_id, owner.person.id
+            made = await add_schedule(
+                db, organization, person_id=person, name="Look", fields=fields, weekday=None, minute=0
+            )
+        return show_id("sched", made)
+
+    async def shared_run(self, owner: Somebody) -> str:
+        """The token of a link to the run that waits."""
+        run = await self._run(owner, "waits")
+        async with self.database.transaction() as db:
+            return await share(db, run.organization_id, run.person_id, run.id)
 
     async def _run(self, owner: Somebody, key: str) -> Run:
         asked = Asked("coder", "Mend it", "https://git.example.com/a.git", "", Money.parse("1"), 600)
@@ -457,6 +485,8 @@ THINGS: dict[str, Thing] = {
     "model_id": _named("pouch/free"),
     "run": Stage.run,
     "artifact": Stage.artifact,
+    "environment": Stage.environment,
+    "schedule": Stage.schedule,
     "kind": _named("coder"),
     "id": _named("anything"),
     "rest": _named("anything"),
@@ -483,6 +513,8 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/usage/{id}": {"id": Stage.call},
     "/agents/{run}/events": {"run": Stage.past_run},
     "/agents/{run}/retry": {"run": Stage.past_run},
+    "/agents/{run}/forget": {"run": Stage.past_run},
+    "/shared/runs/{token}": {"token": Stage.shared_run},
     "/api/v1/agent-runs/{run}/retry": {"run": Stage.past_run},
     "/first/{token}": {"token": _named("anything")},
     "/verify/{token}": {"token": _mailed("verify")},

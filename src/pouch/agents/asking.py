@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pouch.agents import workers
+from pouch.agents.environments import find_environment
 from pouch.agents.errors import NoAgentsHere
 from pouch.agents.kinds import TIME_LIMIT_MAX_S, profiles, read_kind
 from pouch.agents.start import Asked, Starter, start_run
@@ -13,6 +14,7 @@ from pouch.agents.store import find_run
 from pouch.agents.types import Run
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
+from pouch.base.ids import read_id
 from pouch.base.money import Money
 from pouch.catalog.types import Model
 
@@ -47,7 +49,7 @@ class Asking:
         is_operator: bool = False,
         environment_id: UUID | None = None,
     ) -> tuple[Run, bool]:
-        """Start what the fields ask for: agent, task, repository, branch, model, cap_usd, minutes.
+        """Start what the fields ask for: agent, task, repository, branch, model, cap_usd, minutes, environment.
 
         Raises InvalidInput for a field, NoAgentsHere when nobody could run it, NotEnoughCredits.
         """
@@ -56,6 +58,12 @@ class Asking:
         model = self._model(fields.get("model", "").strip() or profile.model_id)
         address = fields.get("repository", "").strip()
         self._check_address(address, is_operator)
+        if environment_id is None and (given := fields.get("environment", "").strip()):
+            environment_id = read_id("env", given)
+            if environment_id is None:
+                raise InvalidInput("There is no such environment.", field="environment")
+        if environment_id is not None:
+            await find_environment(db, starter.organization_id, environment_id)
         asked = Asked(
             kind=kind,
             task=fields.get("task", "").replace("\r\n", "\n").strip(),

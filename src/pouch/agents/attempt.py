@@ -385,7 +385,9 @@ class Attempt:
     # ------------------------------------------------------------------ small things
 
     async def _stop_meter(self, outcome: Outcome) -> None:
-        await self._step(lambda db: steps.begin_to_stop(db, self._claim, outcome.reason))
+        # What was said before stands before it in the timeline.
+        said = await self._journal.take()
+        await self._step(lambda db: steps.begin_to_stop(db, self._claim, outcome.reason, said))
 
     async def _unless_ended(self, doing: Awaitable[T], timeout_s: float) -> T:
         """Do something long, unless the run has to end first."""

@@ -8,7 +8,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
-from pouch.agents import workers
+from pouch.agents import steps, workers
 from pouch.agents.attempt import Attempt
 from pouch.agents.claiming import RUNNING_MAX, Taken, take
 from pouch.agents.journal import Journal
@@ -20,6 +20,7 @@ from pouch.agents.types import Run
 from pouch.agents.workshop import Place, Workshop
 from pouch.base.database import Connection, Database
 from pouch.base.ids import new_id
+from pouch.base.sealing import CannotOpen
 from pouch.jobs import claims
 from pouch.jobs.registry import Jobs
 from pouch.jobs.serving import LANES
@@ -66,9 +67,17 @@ class AgentJobs:
             return
         async with self._database.transaction() as db:
             taken = await take(db, run_id, str(self.worker_id), running_max=self._running_max)
-            place = await self._place_of(db, taken.run) if taken is not None else Place()
         if taken is None:
             return
+        try:
+            async with self._database.transaction() as db:
+                place = await self._place_of(db, taken.run)
+        except CannotOpen:
+            if taken.after != "lost":
+                async with self._database.transaction() as db:
+                    await steps.end(db, taken.claim, "failed", "environment_closed")
+                return
+            place = Place()
         journal = Journal(self._database, taken.claim, _redaction(taken, place))
         if taken.after == "lost":
             await save_lost(self._database, self._workshop, taken, journal)
@@ -105,8 +114,11 @@ class AgentJobs:
             except TimeoutError:
                 continue
         self.drain()
-        async with self._database.transaction() as db:
-            await workers.leave(db, self.worker_id)
+        try:
+            async with self._database.transaction() as db:
+                await workers.leave(db, self.worker_id)
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            log.warning("agent_worker_left_unseen", error=type(error).__name__)
 
 
 async def _due(db: Connection) -> list[UUID]:

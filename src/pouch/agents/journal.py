@@ -30,8 +30,8 @@ class Journal:
         self._waiting: list[New] = []
         self._dropped = 0
         self._wake = asyncio.Event()
-        self._is_closed = False
         self._writing = asyncio.Lock()
+        self._is_closed = False
 
     def note(self, type_: str, **body: object) -> None:
         """Something happened."""
@@ -70,6 +70,12 @@ class Journal:
                     self._wake.set()
                     return
                 del self._waiting[: len(batch)]
+
+    async def take(self) -> list[New]:
+        """What waits to be written, for whoever writes it in a transaction of their own, in its place."""
+        async with self._writing:
+            waiting, self._waiting = self._waiting, []
+            return waiting
 
     def close(self) -> None:
         """Let `run` end."""

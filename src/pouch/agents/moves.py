@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from pouch.agents import meter
 from pouch.agents.events import New, append
+from pouch.agents.hooks import tell
 from pouch.agents.types import AT_WORK, OVER, Run, RunState
 from pouch.base.database import Connection
 from pouch.identity.run_keys import end_run_keys
@@ -86,6 +87,7 @@ async def move(  # noqa: PLR0913 -- what changes, by name
     if reason:
         body["reason"] = reason
     await append(db, run.id, [*say, ("state", body)])
+    await tell(db, run, state)
     if state not in AT_WORK and run.state in AT_WORK:
         await call_next(db, run.organization_id)
     return replace(

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from pouch.agents import wishes, workers
 from pouch.agents.asking import Asking
 from pouch.agents.bill import Bill, bill_of
+from pouch.agents.environments import list_environments
 from pouch.agents.kinds import profiles
 from pouch.agents.meter import counted
 from pouch.agents.start import Starter, first_minute
@@ -120,6 +121,7 @@ class AgentPages:
                 "can_run": await workers.are_there(db),
                 "profiles": await profiles(db, organization),
                 "repositories": await _repositories(db, organization),
+                "environments": await list_environments(db, organization),
                 "like_it": await _like_it(db, organization),
             }
         per_hour = price.per_hour if price is not None else ZERO
@@ -132,7 +134,6 @@ class AgentPages:
             per_hour=per_hour,
             first_minute=first_minute(per_hour),
             quarter_hour=Money(time_cost_nanos(QUARTER_HOUR_S, per_hour.nanos)),
-            environments=(),
             spending=_sum(each.per_hour for each in live),
             spending_time=_sum(each.run.price_per_hour for each in live if each.run.state == "running"),
             held=_sum(each.held for each in live),

@@ -14,7 +14,9 @@ from pouch.agents.asking import Asking, read_cap
 from pouch.agents.bill import bill_of
 from pouch.agents.diff import FileDiff, read_patch
 from pouch.agents.events import events_after, last_events
+from pouch.agents.forgetting import forget_run
 from pouch.agents.meter import counted
+from pouch.agents.sharing import count_links, end_links, share
 from pouch.agents.shown import figures_json
 from pouch.agents.start import first_minute
 from pouch.agents.store import clock, find_run
@@ -60,6 +62,9 @@ class RunPages:
             Route(f"{one}/retry", self.retry, methods=["POST"]),
             Route(f"{one}/messages", self.say, methods=["POST"]),
             Route(f"{one}/cap", self.change_cap, methods=["POST"]),
+            Route(f"{one}/share", self.share, methods=["POST"]),
+            Route(f"{one}/unshare", self.unshare, methods=["POST"]),
+            Route(f"{one}/forget", self.forget, methods=["POST"]),
             Route(f"{one}/patch", self.patch, methods=["GET"]),
             Route(f"{one}/files/{{artifact}}", self.artifact, methods=["GET"]),
         ]
@@ -122,6 +127,28 @@ class RunPages:
             return await self._page(request, error)
         return self._back(request)
 
+    async def share(self, request: Request) -> Response:
+        """Make a link to the run, and show it this once."""
+        viewer = await self._web.signed_in(request)
+        need_verified(viewer)
+        async with self._database.transaction() as db:
+            token = await share(db, viewer.organization_id, viewer.person_id, _run_id(request))
+        return await self._page(request, link=f"{self._web.settings.url}/shared/runs/{token}")
+
+    async def unshare(self, request: Request) -> Response:
+        """Let no link to the run work any more."""
+        viewer = await self._web.signed_in(request)
+        async with self._database.transaction() as db:
+            await end_links(db, viewer.organization_id, _run_id(request))
+        return self._back(request)
+
+    async def forget(self, request: Request) -> Response:
+        """Delete what the run said and left. Its bill stays."""
+        viewer = await self._web.signed_in(request)
+        async with self._database.transaction() as db:
+            await forget_run(db, viewer.organization_id, _run_id(request))
+        return self._back(request)
+
     async def patch(self, request: Request) -> Response:
         """The work as a patch."""
         viewer = await self._web.signed_in(request)
@@ -162,7 +189,7 @@ class RunPages:
     def _back(self, request: Request) -> Response:
         return RedirectResponse(f"/agents/{request.path_params['run']}", status_code=303)
 
-    async def _page(self, request: Request, error: PouchError | None = None) -> Response:
+    async def _page(self, request: Request, error: PouchError | None = None, link: str = "") -> Response:
         viewer = await self._web.signed_in(request)
         tab = next((each for each in get_args(Tab) if request.query_params.get("tab") == each), "timeline")
         run_id = _run_id(request)
@@ -177,6 +204,7 @@ class RunPages:
                 else await last_events(db, run.id, limit=EVENTS_SHOWN)
             )
             artifacts = await list_artifacts(db, run.id)
+            links = await count_links(db, run.id)
             who = await find_person_with_id(db, PersonId(run.person_id))
         files, is_cut = await self._diff(run, artifacts) if tab == "diff" else ([], False)
         problem = problem_of(error) if error else None
@@ -198,6 +226,8 @@ class RunPages:
             is_resting=run.state in RESTING,
             first_minute=first_minute(run.price_per_hour),
             icons=ICONS,
+            link=link,
+            links=links,
             message=problem.text if problem else "",
         )
 

@@ -7,11 +7,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from pouch.agents.asking import read_cap, read_minutes
+from pouch.agents.hooks import hook_url, remove_hook, set_hook
 from pouch.agents.kinds import CAP_DEFAULT, TIME_LIMIT_DEFAULT_S, Profile, profiles, read_kind, save_profile
 from pouch.agents.start import set_day_cap
 from pouch.agents.types import KINDS, agents_subject
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput, NotFound
+from pouch.base.sealing import Seal
 from pouch.catalog.types import Model
 from pouch.ledger.limits import limits_of, remove_limits
 from pouch.web.forms import read_form
@@ -24,7 +26,8 @@ PATH = "/agents/set-up"
 class SetupPages:
     """The settings of an organization's agents. Runs under way keep what they started with."""
 
-    def __init__(self, web: Web, database: Database, *, models: Callable[[], Sequence[Model]]) -> None:
+    def __init__(self, web: Web, database: Database, seal: Seal, *, models: Callable[[], Sequence[Model]]) -> None:
+        self._seal = seal
         self._web = web
         self._database = database
         self._models = models
@@ -34,6 +37,7 @@ class SetupPages:
         return [
             Route(PATH, self.show, methods=["GET"]),
             Route(f"{PATH}/day-cap", self.day_cap, methods=["POST"]),
+            Route(f"{PATH}/hook", self.hook, methods=["POST"]),
             Route(f"{PATH}/kinds/{{kind}}", self.save, methods=["POST"]),
         ]
 
@@ -79,13 +83,40 @@ class SetupPages:
                 await set_day_cap(db, viewer.organization_id, cap)
         return RedirectResponse(f"{PATH}#day-cap", status_code=303)
 
+    async def hook(self, request: Request) -> Response:
+        """Have a server of the organization told, and show the secret this once; or tell it no more."""
+        viewer = await self._web.signed_in(request)
+        form = await read_form(request)
+        url, secret = form.get("url", "").strip(), ""
+        private_hosts = [host.lower() for host in self._web.settings.file.agents.private_hosts]
+        try:
+            async with self._database.transaction() as db:
+                if url:
+                    secret = await set_hook(db, self._seal, viewer.organization_id, url, private_hosts=private_hosts)
+                else:
+                    await remove_hook(db, viewer.organization_id)
+        except InvalidInput as error:
+            return await self._page(request, error, "hook", form)
+        if not secret:
+            return RedirectResponse(f"{PATH}#hook", status_code=303)
+        response = await self._page(request, secret=secret)
+        response.headers["cache-control"] = "no-store"
+        return response
+
     async def _page(
-        self, request: Request, error: InvalidInput | None = None, where: str = "", typed: dict[str, str] | None = None
+        self,
+        request: Request,
+        error: InvalidInput | None = None,
+        where: str = "",
+        typed: dict[str, str] | None = None,
+        *,
+        secret: str = "",
     ) -> Response:
         viewer = await self._web.signed_in(request)
         subject = agents_subject(viewer.organization_id)
         async with self._database.transaction() as db:
             found = await profiles(db, viewer.organization_id)
+            url = await hook_url(db, viewer.organization_id)
             limit = next(iter((await limits_of(db, [subject])).get(subject, [])), None)
         problem = problem_of(error) if error else None
         return await self._web.page(
@@ -96,6 +127,8 @@ class SetupPages:
             kinds=KINDS,
             models=self._models(),
             day_limit=limit,
+            hook_url=url,
+            hook_secret=secret,
             where=where,
             typed=typed or {},
             message=problem.text if problem else "",

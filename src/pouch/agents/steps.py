@@ -8,7 +8,7 @@ from uuid import UUID
 from pouch.agents import meter
 from pouch.agents.artifacts import ArtifactKind, keep
 from pouch.agents.beats import own
-from pouch.agents.events import New
+from pouch.agents.events import New, append
 from pouch.agents.letters import tell_end
 from pouch.agents.moves import JOB, move
 from pouch.agents.types import Run, RunState, subjects_of
@@ -65,12 +65,13 @@ async def freeze(db: Connection, claim: Claim, reason: str) -> Run:
     return await move(db, run, "paused", at=at, reason=reason, keeps_worker=True)
 
 
-async def begin_to_stop(db: Connection, claim: Claim, reason: str) -> Run:
+async def begin_to_stop(db: Connection, claim: Claim, reason: str, say: Sequence[New] = ()) -> Run:
     """The meter ends here and the key is dead; what follows, saving, costs nothing. Raises Fenced."""
     run, at = await own(db, claim)
     if run.state == "stopping":
+        await append(db, run.id, say)
         return run
-    return await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True)
+    return await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True, say=say)
 
 
 async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept]) -> None:

@@ -49,6 +49,7 @@ ErrorCode = Literal[
     "sandbox_failed",
     "sandbox_unsafe",
     "start_timeout",
+    "environment_closed",
     "setup_failed",
     "engine_failed",
     "model_gone",

@@ -32,6 +32,7 @@ _REASONS: dict[str, str] = {
     "sandbox_failed": "The sandbox did not start",
     "sandbox_unsafe": "No machine here can keep an agent apart",
     "start_timeout": "The sandbox did not start in time",
+    "environment_closed": "Its secrets cannot be opened with this Pouch's secret key; set them again",
     "setup_failed": "A set-up command failed",
     "engine_failed": "The agent broke off",
     "model_gone": "The model is not offered any more",

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from pouch.base.database import Connection
+from pouch.base.ids import show_id
 
 SILENT_AFTER_S = 60
 
@@ -80,3 +81,15 @@ async def list_workers(db: Connection) -> list[Worker]:
         (SILENT_AFTER_S,),
     )
     return [Worker(*row) for row in await rows.fetchall()]
+
+
+async def list_silent(db: Connection) -> list[tuple[str, str]]:
+    """The runs whose worker has been silent for longer than a lease: id and state."""
+    rows = await db.execute(
+        """
+        SELECT id, state FROM agent_runs
+         WHERE lease_until < clock_timestamp() - make_interval(secs => %s) ORDER BY lease_until LIMIT 100
+        """,
+        (SILENT_AFTER_S,),
+    )
+    return [(show_id("run", run_id), state) for run_id, state in await rows.fetchall()]

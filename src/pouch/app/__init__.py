@@ -1,5 +1,8 @@
 """Puts the rooms together: what `pouch serve` and `pouch work` run."""
 
+from collections.abc import Collection
+
+from pouch.jobs.doorbell import Lane
 from pouch.settings import Settings
 
 
@@ -10,8 +13,8 @@ def serve(settings: Settings) -> None:
     serving.serve(settings)
 
 
-def work(settings: Settings) -> None:
+def work(settings: Settings, lanes: Collection[Lane] | None = None) -> None:
     """Do the jobs until SIGTERM or SIGINT. Raises SettingsError when it cannot."""
     from pouch.app import working  # noqa: PLC0415 -- a server loads no job engine
 
-    working.work(settings)
+    working.work(settings, lanes)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from pouch.agents.store import list_runs
+from pouch.agents.wishes import NOT_OVER
 from pouch.base.database import Connection
 from pouch.base.ids import show_id
 from pouch.base.languages import say
@@ -28,6 +30,32 @@ async def payment_obstacle(db: Connection, organization_id: OrganizationId) -> s
     if await disputes.has_open(db, organization_id):
         return say("A payment is disputed. Wait until the bank has decided.")
     return None
+
+
+async def agents_obstacle(db: Connection, organization_id: OrganizationId) -> str | None:
+    """A run under way would go on for nobody."""
+    if await list_runs(db, organization_id, states=NOT_OVER, limit=1):
+        return "Agents of yours are under way or wait for you. Stop them first."
+    return None
+
+
+async def _agent_runs(db: Connection, organization_id: OrganizationId) -> Json:
+    return [
+        {
+            "id": run.shown_id,
+            "number": run.number,
+            "state": run.state,
+            "agent": run.kind,
+            "task": run.task,
+            "repository": run.repository,
+            "model": run.model_id,
+            "started_at": run.created_at.isoformat(),
+            "ended_at": _time(run.ended_at),
+            "ran_s": run.ran_s,
+            "time_usd": run.time_cost.decimal(),
+        }
+        for run in await list_runs(db, organization_id, limit=ROWS_MAX)
+    ]
 
 
 async def _purchases(db: Connection, organization_id: OrganizationId) -> Json:
@@ -117,5 +145,6 @@ EXPORTERS: Mapping[str, Exporter] = {
     "refunds": _refunds,
     "ledger": _ledger,
     "usage": _usage,
+    "agent_runs": _agent_runs,
     "tasks": export_tasks,
 }

@@ -9,13 +9,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pouch.admin.pages import AdminPages
 from pouch.agents.api import AgentApi
-from pouch.agents.asking import Asking, agent_model
+from pouch.agents.environment_pages import EnvironmentPages
 from pouch.agents.machine import address_check, unsafe_banner
 from pouch.agents.pages import AgentPages
 from pouch.agents.run_pages import RunPages
+from pouch.agents.schedule_pages import SchedulePages
 from pouch.agents.setup_pages import SetupPages
+from pouch.agents.share_pages import SharePages
 from pouch.agents.streaming import RunStreams
-from pouch.app.exports import EXPORTERS, payment_obstacle
+from pouch.app.agents import agents_badge, agents_price, asking_of, hook_seal_of, seal_of
+from pouch.app.exports import EXPORTERS, agents_obstacle, payment_obstacle
 from pouch.app.far_ends import embedded_routes
 from pouch.app.health import Health
 from pouch.app.letters import letter_templates
@@ -37,7 +40,6 @@ from pouch.billing.recent import recent_in
 from pouch.billing.refund_api import RefundApi
 from pouch.billing.top_up_api import TopUpApi
 from pouch.billing.top_up_pages import TopUpPages
-from pouch.catalog.agent_price import agent_price
 from pouch.catalog.snapshot import Catalog
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.provider import ProviderRoutes
@@ -113,11 +115,6 @@ async def pages(
     async def ask(viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
         await chat.answer_for(playground_caller(viewer), scope, receive, send)
 
-    async def agent_hour() -> Money | None:
-        async with database.transaction() as db:
-            price = await agent_price(db)
-        return price.per_hour if price else None
-
     async def key_spending(db: Connection, organization_id: UUID) -> Mapping[UUID, Money]:
         return await spent_by_key(db, organization_id, now=system_clock())
 
@@ -130,7 +127,7 @@ async def pages(
         throttles=throttles,
         example_model=paid_model,
         exporters=EXPORTERS,
-        obstacles=[payment_obstacle],
+        obstacles=[payment_obstacle, agents_obstacle],
         farewells=[forget_person],
         key_spending=key_spending,
         devices_ended=programs.ring.forget_person,
@@ -144,11 +141,13 @@ async def pages(
     run_streams = RunStreams(database)
     process.loops.append(run_streams.run())
     process.before_stop.append(run_streams.stop)
+    asking = asking_of(settings, catalog)
+    web.find_badges = agents_badge(database)
+    site = SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agents_price(database))
     callers, once = Callers(web, database, keys), Once(database)
-    asking = Asking(find=catalog.find, first=lambda: agent_model(catalog.models), check_address=address_check(settings))
     routes: list[BaseRoute] = [
         *Health(database).routes(),
-        *SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agent_hour).routes(),
+        *site.routes(),
         *identity.routes(),
         *BillingPages(web, database, checkout, topups, refunding).routes(),
         *TopUpPages(web, database, checkout, topups, recent_in(database)).routes(),
@@ -161,8 +160,11 @@ async def pages(
         *TopUpApi(database, callers, once, topups, recent_in(database)).routes(),
         *RefundApi(web, database, callers, once, refunding).routes(),
         *AgentPages(web, database, asking, models=lambda: catalog.models).routes(),
-        *SetupPages(web, database, models=lambda: catalog.models).routes(),
+        *SetupPages(web, database, hook_seal_of(settings), models=lambda: catalog.models).routes(),
+        *EnvironmentPages(web, database, seal_of(settings)).routes(),
+        *SchedulePages(web, database, models=lambda: catalog.models, check_address=address_check(settings)).routes(),
         *RunPages(web, database, asking, run_streams).routes(),
+        *SharePages(web, database).routes(),
         *AgentApi(database, keys, asking, run_streams).routes(),
         *streams.routes(),
         *ProviderRoutes(catalog).routes(),

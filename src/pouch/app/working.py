@@ -2,24 +2,29 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
 import structlog
 import uvloop
 
-from pouch.agents.jobs import AgentJobs
-from pouch.agents.machine import machine_of
-from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.agents.forgetting import forget_old
+from pouch.agents.hooks import HookJobs
+from pouch.agents.schedules import ScheduleJobs
+from pouch.app.agents import agent_jobs, asking_of, hook_seal_of
+from pouch.app.far_ends import test_models_url
 from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
 from pouch.app.process import database_url
 from pouch.app.processors import make_processor
 from pouch.base.database import Connection, Database
 from pouch.billing.once import forget_old_requests
+from pouch.catalog.snapshot import Catalog
 from pouch.embedded.ends import Ends
 from pouch.gateway.idempotency import forget_old_keys
 from pouch.identity.links import Tokens, forget_old_links
 from pouch.identity.tickets import forget_old_tickets
+from pouch.jobs.doorbell import Lane
 from pouch.jobs.registry import Jobs
 from pouch.ledger.debts import collect_debts
 from pouch.ledger.leases import sweep
@@ -46,14 +51,14 @@ FORGET_TASKS_EVERY_S = 600
 log = structlog.get_logger()
 
 
-def work(settings: Settings) -> None:
-    """Work until a signal. Raises SettingsError when the settings cannot be used."""
+def work(settings: Settings, lanes: Collection[Lane] | None = None) -> None:
+    """Work until a signal, on some lanes or on all. Raises SettingsError when the settings cannot be used."""
     settings.check()
     configure_logs()
-    uvloop.run(_work(settings))
+    uvloop.run(_work(settings, lanes))
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
     ends = Ends.of(settings)
     url = database_url(settings, ends)
     if not await is_current(url):
@@ -63,7 +68,7 @@ async def _work(settings: Settings) -> None:
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
     async with Database(url, name="pouch work") as database:
-        jobs = Jobs(database)
+        jobs = Jobs(database, lanes=lanes)
         _postman(settings, ends, database).register(jobs)
         processor = make_processor(settings, ends)
         if processor is not None:
@@ -79,31 +84,28 @@ async def _work(settings: Settings) -> None:
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
         jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))
+        jobs.every(
+            FORGET_EVERY_S, "agents.forget", _Forget(database, partial(forget_old, days=settings.file.agents.keep_days))
+        )
+        catalog = Catalog(database, test_base_url=test_models_url(settings, ends))
+        await catalog.load()
+        ScheduleJobs(database, asking_of(settings, catalog)).register(jobs)
+        private_hosts = [host.lower() for host in settings.file.agents.private_hosts]
+        HookJobs(database, hook_seal_of(settings), private_hosts=private_hosts).register(jobs)
+        agents = await agent_jobs(settings, database) if lanes is None or "agents" in lanes else None
         jobs.every(FORGET_EVERY_S, "identity.forget_tickets", _Forget(database, forget_old_tickets))
         jobs.every(FORGET_TASKS_EVERY_S, "roo.forget_tasks", _Forget(database, forget_old_tasks))
-        agents = await _agents(settings, database)
         try:
             async with asyncio.TaskGroup() as group:
                 if agents is not None:
                     agents.register(jobs)
                     group.create_task(agents.show(stop), name="worker of agents")
+                watching = group.create_task(catalog.run(), name="catalog")
                 await jobs.run(stop)
+                watching.cancel()
         finally:
             if processor is not None:
                 await processor.close()
-
-
-async def _agents(settings: Settings, database: Database) -> AgentJobs | None:
-    """The agents' lane, where this machine can keep them apart from itself, or was told to go on without."""
-    machine = machine_of(settings)
-    try:
-        facts = await machine.facts()
-    except SandboxUnsafe as error:
-        log.warning("agents_not_run_here", reason=error.message, see="pouch sandbox probe")
-        return None
-    if not facts["safe"]:
-        log.warning("agents_not_kept_apart", see="pouch sandbox probe")
-    return AgentJobs(database, machine, gateway_url=(settings.gateway_url or settings.loopback_url).rstrip("/"))
 
 
 def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:

@@ -1,6 +1,6 @@
 """The doorbell: tell a worker that a row has something to do."""
 
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from pouch.base.database import Connection
@@ -8,6 +8,7 @@ from pouch.jobs import engine
 
 Lane = Literal["short", "mail", "agents"]
 """Which workers hear the bell. Mail has its own lane, so that a relay that hangs never delays a payment."""
+LANES: tuple[Lane, ...] = get_args(Lane)
 
 
 async def ring(db: Connection, kind: str, row_id: UUID, lane: Lane = "short") -> None:

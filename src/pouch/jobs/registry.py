@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -34,7 +34,9 @@ class Chore:
 class Jobs:
     """The handlers and chores of this process; `run` serves them. Register all before `run`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, lanes: Collection[Lane] | None = None) -> None:
+        """`lanes`: serve these alone, without the chores of the others; None: all."""
+        self._only = lanes
         self._database = database
         self._kinds: dict[str, Kind] = {}
         self._chores: dict[str, Chore] = {}
@@ -47,6 +49,8 @@ class Jobs:
         """
         if kind in self._kinds:
             raise ValueError(f"There is a handler for {kind} already")
+        if self._only is not None and lane not in self._only:
+            return
         self._kinds[kind] = Kind(kind, handler, due, lane)
 
     def every(self, seconds: int, name: str, function: Callable[[], Awaitable[None]]) -> None:
@@ -57,6 +61,8 @@ class Jobs:
         """
         if name in self._chores:
             raise ValueError(f"There is a chore called {name} already")
+        if self._only is not None and "short" not in self._only:
+            return
         self._chores[name] = Chore(name, cron(seconds), function)
 
     async def run(self, stop: asyncio.Event) -> None:

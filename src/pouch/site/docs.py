@@ -34,6 +34,7 @@ PAGES = (
     Page(
         "charges", "Charges explained", "What is held, what is charged, how it is rounded and when it is an estimate."
     ),
+    Page("agents", "Cloud Agents", "What a run is, what of it is billed, and how programs start one."),
     Page("errors", "Errors and limits", "Every answer that is not a completion, and what to do about it."),
 )
 

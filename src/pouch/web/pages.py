@@ -30,6 +30,10 @@ async def _nobody(_request: Request) -> Viewer | None:
     return None
 
 
+async def _no_badges(_viewer: Viewer) -> Mapping[str, str]:
+    return {}
+
+
 async def _no_need(_viewer: Viewer, _goal: str) -> Response | None:
     return None
 
@@ -45,6 +49,8 @@ class Web:
         self.settings = settings
         self.find_viewer: Callable[[Request], Awaitable[Viewer | None]] = _nobody
         self.find_header: Callable[[Viewer], Awaitable[Header]] = _nothing
+        self.find_badges: Callable[[Viewer], Awaitable[Mapping[str, str]]] = _no_badges
+        """What stands beside places of the top bar, by their address: "/agents" and what runs spend."""
         self.ask_again: Callable[[Viewer, str], Awaitable[Response | None]] = _no_need
         """The way to where the password is asked for again and back to an address; None when it was given lately.
 
@@ -64,7 +70,8 @@ class Web:
         """Draw a page for whoever looks, with the balance in its top bar."""
         viewer = await self.viewer(request)
         header = await self.find_header(viewer) if viewer else None
-        return self._draw(template, status, self._frame(request, viewer, header) | context)
+        badges = await self.find_badges(viewer) if viewer else {}
+        return self._draw(template, status, self._frame(request, viewer, header) | {"badges": badges} | context)
 
     async def viewer(self, request: Request) -> Viewer | None:
         """Who is signed in. Asked once per request."""
@@ -116,7 +123,9 @@ class Web:
         if problem.status < 500:
             return await self.page(request, "web/error.html", problem.status, problem=problem)
         # Something of ours is broken, perhaps the very thing that knows the viewer: draw without asking it.
-        return self._draw("web/error.html", problem.status, self._frame(request, None, None) | {"problem": problem})
+        return self._draw(
+            "web/error.html", problem.status, self._frame(request, None, None) | {"badges": {}, "problem": problem}
+        )
 
     def _frame(self, request: Request, viewer: Viewer | None, header: Header | None) -> dict[str, object]:
         return {

@@ -1,0 +1,85 @@
+"""Agents in the processes of Pouch: who starts runs, who works on them, and what pages say of them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import structlog
+
+from pouch.agents import hooks, workers
+from pouch.agents.asking import Asking, agent_model
+from pouch.agents.environments import PURPOSE, place_of
+from pouch.agents.jobs import AgentJobs
+from pouch.agents.live import spending_words
+from pouch.agents.machine import address_check, machine_of
+from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.agents.types import Run
+from pouch.agents.workshop import Place
+from pouch.base.database import Connection, Database
+from pouch.base.money import Money
+from pouch.base.sealing import Seal
+from pouch.catalog.agent_price import agent_price
+from pouch.catalog.snapshot import Catalog
+from pouch.settings import Settings
+from pouch.web.viewer import Viewer
+
+log = structlog.get_logger()
+
+
+def asking_of(settings: Settings, catalog: Catalog) -> Asking:
+    """What starts runs, with the models on sale and the repositories that the operator allows."""
+    return Asking(find=catalog.find, first=lambda: agent_model(catalog.models), check_address=address_check(settings))
+
+
+def seal_of(settings: Settings) -> Seal:
+    """What keeps the secrets of environments."""
+    return Seal(settings.secret_keys, PURPOSE)
+
+
+def hook_seal_of(settings: Settings) -> Seal:
+    """What keeps the secrets that sign what servers are told."""
+    return Seal(settings.secret_keys, hooks.PURPOSE)
+
+
+async def agent_jobs(settings: Settings, database: Database) -> AgentJobs | None:
+    """The agents' lane, where this machine can keep them apart from itself, or was told to go on without."""
+    machine = machine_of(settings)
+    try:
+        facts = await machine.facts()
+    except SandboxUnsafe as error:
+        log.warning("agents_not_run_here", reason=error.message, see="pouch sandbox probe")
+        return None
+    if not facts["safe"]:
+        log.warning("agents_not_kept_apart", see="pouch sandbox probe")
+    return AgentJobs(
+        database,
+        machine,
+        gateway_url=(settings.gateway_url or settings.loopback_url).rstrip("/"),
+        running_max=settings.file.agents.running_max,
+        place_of=partial(_place_of, seal_of(settings)),
+    )
+
+
+def agents_price(database: Database) -> Callable[[], Awaitable[Money | None]]:
+    """Says what an hour of running time costs, where agents can run; else None."""
+
+    async def price() -> Money | None:
+        async with database.transaction() as db:
+            found = await agent_price(db) if await workers.are_there(db) else None
+        return found.per_hour if found is not None else None
+
+    return price
+
+
+def agents_badge(database: Database) -> Callable[[Viewer], Awaitable[Mapping[str, str]]]:
+    """Says on every page how many runs are under way and what they spend."""
+
+    async def badges(viewer: Viewer) -> Mapping[str, str]:
+        async with database.transaction() as db:
+            words = await spending_words(db, viewer.organization_id)
+        return {"/agents": words} if words else {}
+
+    return badges
+
+
+async def _place_of(seal: Seal, db: Connection, run: Run) -> Place:
+    return await place_of(db, seal, run.organization_id, run.environment_id)
