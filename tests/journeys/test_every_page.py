@@ -32,6 +32,7 @@ NOT_PAGES = (
     "/embedded/cards/v1/",
     "/embedded/models/",
     *(
+        "/admin/",
         "/agents/{",
         "/billing/cards/",
         "/top-up/confirm/",
@@ -85,6 +86,7 @@ async def things(pouch: RunningPouch) -> tuple[str, dict[str, str]]:
         "/docs/{name}": "/docs/credits",
         "/billing/purchases/{id}": receipt.removesuffix("/receipt"),
         "/billing/purchases/{id}/receipt": receipt,
+        "/billing/purchases/{id}/refund": receipt.removesuffix("/receipt") + "/refund",
         "/billing/ledger/{id}": found(r"/billing/ledger/line_\w+", billing),
         "/usage/{id}": found(r"/usage/gen_\w+", usage),
         "/keys/{key}/revoke": found(r"/keys/key_\w+/revoke", keys),
