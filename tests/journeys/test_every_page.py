@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import httpx
 import psycopg
@@ -20,6 +21,8 @@ from support.pouch import RunningPouch, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
+EDITOR = {"state": "0123456789abcdef0123456789abcdef", "auth_redirect": "vscode://RooVeterinaryInc.roo-cline"}
+TERMINAL = {"state": EDITOR["state"], "callback": "http://127.0.0.1:49152/callback"}
 EMAIL = "somebody.with.a.rather.long.name.who.looks.at.every.page@long-harbor-street.example.com"
 MOVED, NEW = "moved@example.com", "new@example.com"
 TABS = 2
@@ -28,6 +31,7 @@ NOT_PAGES = (
     "/v1/",
     "/proxy/",
     "/api/",
+    "/trpc/",
     "/events",  # never ends
     "/embedded/cards/v1/",
     "/embedded/models/",
@@ -79,9 +83,19 @@ async def things(pouch: RunningPouch) -> tuple[str, dict[str, str]]:
         billing, usage, keys = [await alice.visit(page) for page in ("/billing", "/usage", "/keys")]
         reset, change = linked(pouch, EMAIL, "/reset/"), linked(pouch, "every.new.page@example.com", "/change-address/")
         mailbox = await alice.visit(f"/embedded/mailbox?to={EMAIL}")
+        editor = await alice.client.post(
+            "/extension/sign-in",
+            data={**EDITOR, "organization": own_account(await alice.visit(f"/extension/sign-in?{urlencode(EDITOR)}"))},
+        )
+        tasks = await places_of_tasks(pouch)
         cookie = alice.client.cookies["pouch"]
     receipt = found(r"/billing/purchases/pur_\w+/receipt", billing)
     return cookie, {
+        **{page: f"{page}?{urlencode(EDITOR)}" for page in ("/extension/sign-in", "/extension/provider-sign-up")},
+        "/l/{slug}": f"/l/supernova?{urlencode(EDITOR)}",
+        "/extension/sign-in/{ticket}": editor.headers["location"],
+        "/cli/sign-in": f"/cli/sign-in?{urlencode(TERMINAL)}",
+        **tasks,
         "/provider/{id:path}": "/provider/pouch/paid",
         "/docs/{name}": "/docs/credits",
         "/billing/purchases/{id}": receipt.removesuffix("/receipt"),
@@ -98,6 +112,32 @@ async def things(pouch: RunningPouch) -> tuple[str, dict[str, str]]:
         "/embedded/mailbox/{mail_id}": found(r"/embedded/mailbox/mail_\w+", mailbox),
         "/embedded/cards/pay/{session_id}": found(r"/embedded/cards/pay/\w+", unpaid),
         "/embedded/cards/receipts/{charge_id}": f"/embedded/cards/receipts/{charges[0]['id']}",
+    }
+
+
+def own_account(page: str) -> str:
+    """The person's own account, among those that a program may be let in for."""
+    return found(r'name="organization" value="(org_\w+)"', page).rpartition('value="')[2].rstrip('"')
+
+
+async def places_of_tasks(pouch: RunningPouch) -> dict[str, str]:
+    """A task that an editor told of, a link to it, and the settings of an organization."""
+    token = pouch.does("token", "add", EMAIL).strip()
+    organization = pouch.does("org", "add", "A harbor with a rather long name", "--owner", EMAIL).strip()
+    message = {"ts": 1_795_780_800_000, "type": "say", "say": "text", "text": "Paint the boathouse"}
+    event = {"type": "Task Message", "properties": {"taskId": "boathouse", "mode": "code", "message": message}}
+    async with httpx.AsyncClient(base_url=pouch.url, trust_env=False) as editor:
+        editor.headers["authorization"] = f"Bearer {token}"
+        assert (await editor.post("/api/events", json=event)).is_success
+        share = {"taskId": "boathouse", "visibility": "public"}
+        shared = (await editor.post("/api/extension/share", json=share)).json()
+    task = shared["manageUrl"].removeprefix(pouch.url)
+    return {
+        "/tasks/{task}": task,
+        "/tasks/{task}/delete": f"{task}/delete",
+        "/task/{client_task}": "/task/boathouse",
+        "/shared/{token}": shared["shareUrl"].removeprefix(pouch.url),
+        "/organizations/{organization}/editors": f"/organizations/{organization}/editors",
     }
 
 
@@ -322,7 +362,7 @@ def is_asked_for(case: Case) -> bool:
 
 def addressed(path: str, places: Mapping[str, str]) -> str:
     """The address of a page. One about a thing has to be named among `things`."""
-    return places[path] if PLACE.search(path) else path
+    return places[path] if PLACE.search(path) else places.get(path, path)
 
 
 def linked(pouch: RunningPouch, to: str, below: str) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from pouch.base.errors import PouchError
 from pouch.cli import accounts, agent, catalog, config, ledger, migrate, payments, sandbox, serve, up, work
+from pouch.cli.tokens import token
 from pouch.embedded.postgres.errors import AlreadyRunning, PostgresUnavailable
 from pouch.up.errors import RoleRefused
 
@@ -25,6 +26,7 @@ app.add_typer(accounts.user, name="user")
 app.command()(accounts.invite)
 app.add_typer(accounts.org, name="org")
 app.add_typer(accounts.key, name="key")
+app.add_typer(token, name="token")
 app.command()(ledger.grant)
 app.command()(ledger.balance)
 app.add_typer(ledger.ledger, name="ledger")

@@ -26,7 +26,7 @@ _NAMES = {
     "use_mcp_server": "Server",
     "condense_context": "Summary",
 }
-_TOOL_WORDS = ("path", "tool", "regex", "query", "reason")
+_TOOL_WORDS = ("tool", "path", "regex", "query", "reason")
 
 
 @dataclass(frozen=True, slots=True)

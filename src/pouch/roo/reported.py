@@ -107,7 +107,7 @@ def read_message(value: object) -> Message:
     ts, kind = value.get("ts"), value.get("type")
     if not isinstance(ts, int) or isinstance(ts, bool) or not 0 < ts < TS_MAX:
         raise InvalidInput("message.ts must be a time in milliseconds.", field="message.ts")
-    if kind not in {"say", "ask"}:
+    if not isinstance(kind, str) or kind not in {"say", "ask"}:
         raise InvalidInput("message.type must be say or ask.", field="message.type")
     text, images, partial = value.get("text"), value.get("images"), value.get("partial")
     if text is not None and not isinstance(text, str):

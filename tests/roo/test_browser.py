@@ -1,0 +1,177 @@
+"""In Chromium: programs are let in and signed out, tasks are found and shared; light, dark and narrow."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import httpx
+import pytest
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
+from playwright.async_api import Page, async_playwright, expect
+
+from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
+from pouch.base.ids import show_id
+from pouch.identity.organizations import add_member, add_organization
+from pouch.web.cookies import cookie_name
+from roo.extension import Extension, Telling
+from roo.test_history import ASKED, NOON, tell_a_task
+from routes.stage import Somebody, Stage
+from support.cards import uses_sdk
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
+SIGHTS: list[tuple[Literal["light", "dark"], int]] = [("light", 1280), ("dark", 1280), ("light", 390)]
+
+
+@asynccontextmanager
+async def visiting(
+    stage: Stage, who: Somebody | None, *, scheme: Literal["light", "dark"] = "light", width: int = 1280
+) -> AsyncIterator[tuple[Page, list[str]]]:
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        context = await chromium.new_context(
+            base_url=stage.settings.url, color_scheme=scheme, viewport={"width": width, "height": 900}
+        )
+        if who:
+            cookie = {"name": cookie_name(stage.settings), "value": who.cookie, "url": stage.settings.url}
+            await context.add_cookies([cookie])  # type: ignore[list-item]  # playwright's own name for it
+        await context.add_init_script(REPORT_VIOLATIONS)
+        context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        yield await context.new_page(), complaints
+        await chromium.close()
+
+
+async def presentable(page: Page, name: str) -> None:
+    """Axe finds nothing and nothing sticks out; POUCH_SHOTS=folder keeps a picture."""
+    found = await Axe().run(page, options={"preload": False})
+    assert [(each["id"], each["nodes"][0]["target"]) for each in found.response["violations"]] == [], name
+    assert await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0, name
+    if folder := os.environ.get("POUCH_SHOTS"):
+        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+async def telling(http: httpx.AsyncClient, alice: Somebody) -> Telling:
+    return Telling(Extension(http, jwt=alice.opens["token"], client_token=alice.opens["client"]))
+
+
+async def test_somebody_signed_out_signs_in_on_the_way(stage: Stage, alice: Somebody, extension: Extension) -> None:
+    async with visiting(stage, None) as (page, _):
+        await page.goto(extension.page())
+        await page.get_by_label("E-mail").fill(alice.email)
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("button", name="Sign in Visual Studio Code").click()
+        callback_url = await page.locator("[data-callback-url]").get_attribute("data-callback-url")
+    assert callback_url is not None
+    assert (await extension.sign_in(callback_url)).status_code == 200
+
+
+async def test_a_terminal_that_listens_gets_its_token(stage: Stage, http: httpx.AsyncClient, alice: Somebody) -> None:
+    """As the command line does: a small server at a free port, which then sends the browser on."""
+    state = "fedcba9876543210fedcba9876543210"
+    heard: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        heard.append(request.split()[1])
+        place = f"{stage.settings.url}/cli/sign-in?success=true"
+        writer.write(
+            f"HTTP/1.1 302 Found\r\nlocation: {place}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+        )
+        await writer.drain()
+        writer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with await asyncio.start_server(answer, sock=listener) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with visiting(stage, alice) as (page, complaints):
+                callback = quote(f"http://127.0.0.1:{port}/callback", safe="")
+                await page.goto(f"/cli/sign-in?state={state}&callback={callback}")
+                await presentable(page, "cli-sign-in")
+                await page.get_by_role("button", name="Sign in the command line").click()
+                await expect(page.get_by_role("heading", level=1)).to_have_text("The command line is signed in")
+                await presentable(page, "cli-done")
+                assert complaints == []
+    (asked,) = [each for each in heard if each.startswith("/callback")]
+    query = httpx.URL(asked).params
+    assert query["state"] == state
+    me = await http.get("/trpc/auth.me?batch=1", headers={"authorization": f"Bearer {query['token']}"})
+    assert me.json()[0]["result"]["data"]["json"]["user"]["email"] == alice.email
+
+
+async def test_a_task_is_found_shared_seen_by_a_stranger_and_deleted(
+    stage: Stage, alice: Somebody, telling: Telling
+) -> None:
+    await tell_a_task(telling)
+    async with visiting(stage, alice) as (page, complaints), visiting(stage, None) as (strangers, _):
+        await page.goto("/tasks")
+        await page.get_by_label("Search your tasks").fill("brush")
+        await page.get_by_role("button", name="Search").click()
+        await page.get_by_role("link", name=ASKED).click()
+        await page.get_by_role("button", name="Make a link for anybody").click()
+        link = await page.get_by_label("Anybody who has this link").input_value()
+        await strangers.goto(link)
+        await expect(strangers.get_by_role("heading", level=1)).to_have_text(ASKED)
+        await presentable(strangers, "shared")
+        await page.get_by_role("button", name="End this link").click()
+        await expect(page.get_by_role("status")).to_contain_text("opens nothing any more")
+        answer = await strangers.goto(link)
+        assert answer is not None
+        assert answer.status == 404
+        await page.get_by_role("link", name="Delete this task").click()
+        await page.get_by_role("button", name="Delete this task").click()
+        await expect(page.get_by_role("status")).to_contain_text("The task is deleted.")
+        assert complaints == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
+async def test_the_pages_look_right(
+    stage: Stage,
+    alice: Somebody,
+    telling: Telling,
+    extension: Extension,
+    *,
+    scheme: Literal["light", "dark"],
+    width: int,
+) -> None:
+    async with stage.database.transaction() as db:
+        harbor = await add_organization(db, "Harbor", alice.person)
+        await add_member(db, harbor, (await stage.somebody()).person, "member")
+    await tell_a_task(telling)
+    await telling.say(
+        NOON + 4, '{"tool":"editedExistingFile","path":"src/boathouse.py","diff":"- red\\n+ cobalt"}', about="tool"
+    )
+    await telling.say(NOON + 5, "Looks good, thanks", about="user_feedback")
+    await telling.share()
+    state = extension.state
+    pages = {
+        "connect": "/connect",
+        "editor-sign-in": extension.page(),
+        "editor-sign-up": extension.page("/extension/provider-sign-up"),
+        "unknown-editor": f"/extension/sign-in?state={state}&auth_redirect=odd-editor%3A%2F%2Fsome.body",
+        "cli-sign-in": f"/cli/sign-in?state={state}&callback=http%3A%2F%2F127.0.0.1%3A49152%2Fcallback",
+        "cli-failed": "/cli/sign-in?error=missing-token&message=x",
+        "settings": "/settings",
+        "tasks": "/tasks",
+        "no-task": "/tasks?q=submarine",
+        "task": f"/task/{telling.task_id}",
+        "delete-all": "/tasks/delete",
+        "task-settings": "/tasks/settings",
+        "organization": f"/organizations/{show_id('org', harbor.id)}/editors",
+    }
+    async with visiting(stage, alice, scheme=scheme, width=width) as (page, complaints):
+        for name, address in pages.items():
+            await page.goto(address)
+            await presentable(page, f"{name}-{scheme}-{width}")
+        await page.goto(extension.page())
+        await page.get_by_role("button", name="Sign in Visual Studio Code").click()
+        await expect(page.locator("[data-callback-url]")).to_be_visible()
+        await presentable(page, f"way-back-{scheme}-{width}")
+        assert [each for each in complaints if "vscode://" not in each] == []
