@@ -11,6 +11,7 @@ from uuid import UUID
 from pouch.base.database import Connection, Database
 from pouch.base.errors import NotFound
 from pouch.base.ids import new_id, show_id
+from pouch.base.languages import say
 
 ArtifactKind = Literal["patch", "bundle", "transcript", "log", "file"]
 PART_BYTES = 512 * 1024
@@ -87,7 +88,7 @@ async def find_artifact(db: Connection, run_id: UUID, artifact_id: UUID) -> Arti
     )
     row = await rows.fetchone()
     if row is None:
-        raise NotFound("There is no such file.")
+        raise NotFound(say("There is no such file."))
     return Artifact(*row)
 
 

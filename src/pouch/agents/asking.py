@@ -15,6 +15,7 @@ from pouch.agents.types import Run
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
 from pouch.base.ids import read_id
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.catalog.types import Model
 
@@ -61,7 +62,7 @@ class Asking:
         if environment_id is None and (given := fields.get("environment", "").strip()):
             environment_id = read_id("env", given)
             if environment_id is None:
-                raise InvalidInput("There is no such environment.", field="environment")
+                raise InvalidInput(say("There is no such environment."), field="environment")
         if environment_id is not None:
             await find_environment(db, starter.organization_id, environment_id)
         asked = Asked(
@@ -83,7 +84,7 @@ class Asking:
         """Start a run like one that is over, with today's price. Asked twice for one run, it starts once."""
         former = await find_run(db, organization_id, run_id)
         if not former.is_over:
-            raise InvalidInput("This run is not over.")
+            raise InvalidInput(say("This run is not over."))
         asked = Asked(
             kind=former.kind,
             task=former.task,
@@ -102,7 +103,7 @@ class Asking:
     def _model(self, model_id: str | None) -> Model:
         model = self._find(model_id) if model_id else self._first()
         if model is None:
-            raise InvalidInput("This model is not offered here.", field="model")
+            raise InvalidInput(say("This model is not offered here."), field="model")
         return model
 
 
@@ -118,14 +119,14 @@ def check_https(address: str, _is_operator: bool) -> None:
     parts = urlsplit(address) if len(address) <= 500 and address.isprintable() else None
     if parts is None or parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query:
         raise InvalidInput(
-            "Write the repository's address like https://git.example.com/team/project.git.", field="repository"
+            say("Write the repository's address like https://git.example.com/team/project.git."), field="repository"
         )
 
 
 def read_ref(text: str) -> str:
     """A branch, tag or commit, or nothing for the default branch. Raises InvalidInput."""
     if text and (len(text) > REF_CHARACTERS_MAX or not _REF.fullmatch(text) or ".." in text or text.endswith(".lock")):
-        raise InvalidInput("That is not the name of a branch.", field="branch")
+        raise InvalidInput(say("That is not the name of a branch."), field="branch")
     return text
 
 
@@ -137,7 +138,7 @@ def read_cap(text: str) -> Money | None:
     try:
         return Money.parse(text)
     except ValueError:
-        raise InvalidInput("Write an amount in dollars, such as 5.00.", field="cap_usd") from None
+        raise InvalidInput(say("Write an amount in dollars, such as 5.00."), field="cap_usd") from None
 
 
 def read_minutes(text: str) -> int | None:
@@ -145,5 +146,5 @@ def read_minutes(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 60 <= int(text) * 60 <= TIME_LIMIT_MAX_S):
-        raise InvalidInput("Write a number of minutes from 1 to 1,440.", field="minutes")
+        raise InvalidInput(say("Write a number of minutes from 1 to 1,440."), field="minutes")
     return int(text) * 60

@@ -18,6 +18,7 @@ from pouch.agents.environments import (
 from pouch.base.database import Connection, Database
 from pouch.base.errors import Conflict, InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id
+from pouch.base.languages import say
 from pouch.base.sealing import Seal
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
@@ -119,7 +120,7 @@ class EnvironmentPages:
     async def _find(self, db: Connection, organization_id: UUID, request: Request) -> Environment:
         environment_id = read_id("env", request.path_params["environment"])
         if environment_id is None:
-            raise NotFound("There is no such environment.")
+            raise NotFound(say("There is no such environment."))
         return await find_environment(db, organization_id, environment_id)
 
     def _back(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from pouch.agents.workshop import Place
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput, NotFound
 from pouch.base.ids import new_id, show_id
+from pouch.base.languages import say
 from pouch.base.sealing import Seal
 
 ValueKind = Literal["variable", "setup", "run"]
@@ -65,7 +66,7 @@ async def find_environment(db: Connection, organization_id: UUID, environment_id
     )
     row = await rows.fetchone()
     if row is None:
-        raise NotFound("There is no such environment.")
+        raise NotFound(say("There is no such environment."))
     return Environment(*(*row, await _values(db, row[0])))
 
 
@@ -81,7 +82,7 @@ async def save_environment(  # noqa: PLR0913 -- a form's fields, by name
     """Make an environment, or change one. Raises InvalidInput for a field, Conflict for a name that is taken."""
     name = " ".join(name.split())
     if not name or len(name) > 80 or not name.isprintable():
-        raise InvalidInput("A name has 1 to 80 characters on one line.", field="name")
+        raise InvalidInput(say("A name has 1 to 80 characters on one line."), field="name")
     if len(commands) > COMMANDS_CHARACTERS_MAX:
         raise InvalidInput(f"Commands have at most {COMMANDS_CHARACTERS_MAX:,} characters.", field="commands")
     wanted = " ".join(hosts.lower().replace(",", " ").split())
@@ -120,13 +121,13 @@ async def set_value(  # noqa: PLR0913, PLR0917 -- a name, its kind and its text,
 ) -> None:
     """Set a variable or a secret. Secrets are sealed here and never shown again. Raises InvalidInput."""
     if not _NAME.fullmatch(name):
-        raise InvalidInput("A variable's name has letters, digits and underscores.", field="value_name")
+        raise InvalidInput(say("A variable's name has letters, digits and underscores."), field="value_name")
     if _NOT_SET.match(name.upper()):
         raise InvalidInput(f"{name[:60]} is set by Pouch itself.", field="value_name")
     if len(text) > VALUE_CHARACTERS_MAX or "\x00" in text:
         raise InvalidInput(f"A value has at most {VALUE_CHARACTERS_MAX:,} characters.", field="value")
     if kind not in {"variable", "setup", "run"}:
-        raise InvalidInput("A value is a variable, or a secret of the set-up or of the run.", field="value_kind")
+        raise InvalidInput(say("A value is a variable, or a secret of the set-up or of the run."), field="value_kind")
     is_secret = kind != "variable"
     if is_secret and len(text) < SECRET_LENGTH_MIN:
         raise InvalidInput(f"A secret has at least {SECRET_LENGTH_MIN} characters.", field="value")

@@ -8,6 +8,7 @@ from pouch.agents.engines.types import AgentKind
 from pouch.agents.types import KINDS
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 from pouch.base.money import Money
 
 CAP_DEFAULT = Money.from_cents(5_00)
@@ -61,9 +62,9 @@ async def profiles(db: Connection, organization_id: UUID) -> Mapping[AgentKind, 
 async def save_profile(db: Connection, organization_id: UUID, profile: Profile) -> None:
     """Set a kind's profile. Runs under way keep what they started with. Raises InvalidInput."""
     if profile.cap.nanos <= 0:
-        raise InvalidInput("A run may cost more than nothing.", field="cap")
+        raise InvalidInput(say("A run may cost more than nothing."), field="cap")
     if not 60 <= profile.time_limit_s <= TIME_LIMIT_MAX_S:
-        raise InvalidInput("A run may take from one minute to 24 hours.", field="minutes")
+        raise InvalidInput(say("A run may take from one minute to 24 hours."), field="minutes")
     if len(profile.prompt) > PROMPT_CHARACTERS_MAX:
         raise InvalidInput(f"Instructions have at most {PROMPT_CHARACTERS_MAX:,} characters.", field="prompt")
     await db.execute(

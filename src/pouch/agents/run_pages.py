@@ -26,6 +26,7 @@ from pouch.agents.types import RESTING, Run
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id
+from pouch.base.languages import say
 from pouch.identity.people import find_person_with_id
 from pouch.identity.types import PersonId
 from pouch.identity.verification import need_verified
@@ -120,7 +121,7 @@ class RunPages:
         try:
             cap = read_cap(form.get("cap_usd", "").strip())
             if cap is None:
-                raise InvalidInput("Say how much the run may cost at most.", field="cap_usd")  # noqa: TRY301 -- one way out
+                raise InvalidInput(say("Say how much the run may cost at most."), field="cap_usd")  # noqa: TRY301 -- one way out
             async with self._database.transaction() as db:
                 await wishes.change_cap(db, viewer.organization_id, run_id, cap)
         except InvalidInput as error:
@@ -156,7 +157,7 @@ class RunPages:
             run = await find_run(db, viewer.organization_id, _run_id(request))
             found = await newest(db, run.id, "patch")
         if found is None:
-            raise NotFound("This run has changed nothing that was saved.")
+            raise NotFound(say("This run has changed nothing that was saved."))
         return self._download(found)
 
     async def artifact(self, request: Request) -> Response:
@@ -166,7 +167,7 @@ class RunPages:
         async with self._database.transaction() as db:
             run = await find_run(db, viewer.organization_id, _run_id(request))
             if artifact_id is None:
-                raise NotFound("There is no such file.")
+                raise NotFound(say("There is no such file."))
             found = await find_artifact(db, run.id, artifact_id)
         return self._download(found)
 
@@ -243,5 +244,5 @@ class RunPages:
 def _run_id(request: Request) -> UUID:
     run_id = read_id("run", request.path_params["run"])
     if run_id is None:
-        raise NotFound("There is no such run.")
+        raise NotFound(say("There is no such run."))
     return run_id

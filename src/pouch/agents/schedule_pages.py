@@ -24,6 +24,7 @@ from pouch.agents.types import KINDS
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id
+from pouch.base.languages import say
 from pouch.catalog.types import Model
 from pouch.identity.verification import need_verified
 from pouch.web.forms import read_form
@@ -113,7 +114,7 @@ class SchedulePages:
     async def _find(self, db: Connection, organization_id: UUID, request: Request) -> Schedule:
         schedule_id = read_id("sched", request.path_params["schedule"])
         if schedule_id is None:
-            raise NotFound("There is no such automation.")
+            raise NotFound(say("There is no such automation."))
         return await find_schedule(db, organization_id, schedule_id)
 
     async def _page(
@@ -145,12 +146,12 @@ def _weekday(text: str) -> int | None:
     if text in {"", "day"}:
         return None
     if text not in WEEKDAYS:
-        raise InvalidInput("Choose a day.", field="weekday")
+        raise InvalidInput(say("Choose a day."), field="weekday")
     return WEEKDAYS.index(text)
 
 
 def _minute(text: str) -> int:
     found = _TIME.fullmatch(text.strip())
     if found is None:
-        raise InvalidInput("Write the time as 06:30, in UTC.", field="time")
+        raise InvalidInput(say("Write the time as 06:30, in UTC."), field="time")
     return int(found[1]) * 60 + int(found[2])

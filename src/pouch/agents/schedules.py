@@ -14,6 +14,7 @@ from pouch.agents.store import clock
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import new_id, show_id
+from pouch.base.languages import say
 from pouch.identity.people import find_person_with_id
 from pouch.identity.types import PersonId
 from pouch.jobs import claims
@@ -83,7 +84,7 @@ async def find_schedule(db: Connection, organization_id: UUID, schedule_id: UUID
     """One of this organization. Raises NotFound."""
     found = await _select(db, "organization_id = %s AND id = %s", (organization_id, schedule_id))
     if not found:
-        raise NotFound("There is no such automation.")
+        raise NotFound(say("There is no such automation."))
     return found[0]
 
 
@@ -101,9 +102,9 @@ async def add_schedule(  # noqa: PLR0913 -- whose, what and when, by name
     """Make an automation that is on. Raises InvalidInput."""
     name = " ".join(name.split())
     if not name or len(name) > 80 or not name.isprintable():
-        raise InvalidInput("A name has 1 to 80 characters on one line.", field="name")
+        raise InvalidInput(say("A name has 1 to 80 characters on one line."), field="name")
     if not fields.get("task", "").strip():
-        raise InvalidInput("Say what should be done.", field="task")
+        raise InvalidInput(say("Say what should be done."), field="task")
     if len(await list_schedules(db, organization_id)) >= SCHEDULES_MAX:
         raise InvalidInput(f"There are {SCHEDULES_MAX} automations already.", field="name")
     schedule_id, now = new_id(), await clock(db)
@@ -176,7 +177,7 @@ class ScheduleJobs:
             async with self._database.transaction() as db:
                 person = await find_person_with_id(db, PersonId(schedule.person_id))
                 if person is None:
-                    raise NotFound("Who made this automation is not here any more.")
+                    raise NotFound(say("Who made this automation is not here any more."))
                 run, _ = await self._asking.start(
                     db,
                     starter,

@@ -13,6 +13,7 @@ from pouch.agents.start import set_day_cap
 from pouch.agents.types import KINDS, agents_subject
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput, NotFound
+from pouch.base.languages import say
 from pouch.base.sealing import Seal
 from pouch.catalog.types import Model
 from pouch.ledger.limits import limits_of, remove_limits
@@ -50,11 +51,11 @@ class SetupPages:
         viewer = await self._web.signed_in(request)
         form = await read_form(request)
         if request.path_params["kind"] not in KINDS:
-            raise NotFound("There is no such agent.")
+            raise NotFound(say("There is no such agent."))
         try:
             model_id = form.get("model", "").strip() or None
             if model_id is not None and model_id not in {model.id for model in self._models()}:
-                raise InvalidInput("This model is not offered here.", field="model")  # noqa: TRY301 -- one way out
+                raise InvalidInput(say("This model is not offered here."), field="model")  # noqa: TRY301 -- one way out
             profile = Profile(
                 kind=read_kind(request.path_params["kind"]),
                 model_id=model_id,

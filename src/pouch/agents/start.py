@@ -17,6 +17,7 @@ from pouch.agents.types import Run, Trigger, agents_subject
 from pouch.base.database import Connection
 from pouch.base.errors import InvalidInput, Unavailable
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.catalog.agent_price import agent_price, time_cost_nanos
 from pouch.catalog.types import Model
@@ -47,11 +48,11 @@ class Asked:
 
     def __post_init__(self) -> None:
         if not self.task.strip():
-            raise InvalidInput("Say what should be done.", field="task")
+            raise InvalidInput(say("Say what should be done."), field="task")
         if len(self.task) > TASK_CHARACTERS_MAX:
             raise InvalidInput(f"A task has at most {TASK_CHARACTERS_MAX:,} characters.", field="task")
         if self.cap.nanos <= 0:
-            raise InvalidInput("Say how much the run may cost at most.", field="cap")
+            raise InvalidInput(say("Say how much the run may cost at most."), field="cap")
 
     @property
     def title(self) -> str:
@@ -91,7 +92,7 @@ async def start_run(db: Connection, who: Starter, asked: Asked, model: Model) ->
         return await find_run(db, who.organization_id, row[0]), False
     price = await agent_price(db)
     if price is None:
-        raise Unavailable("Agents have no price yet. Run `pouch migrate`.")
+        raise Unavailable(say("Agents have no price yet. Run `pouch migrate`."))
     await _check_credits(db, who.organization_id, price.per_hour, model)
     run_id = new_id()
     await db.execute(

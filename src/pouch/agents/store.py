@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 from pouch.agents.types import Run
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 from pouch.base.money import Money
 
 TABLE = "agent_runs"
@@ -24,7 +25,7 @@ async def find_run(db: Connection, organization_id: UUID, run_id: UUID) -> Run:
     """One run of this organization. Raises NotFound for everybody else's."""
     run = await _one(db, "organization_id = %s AND id = %s", (organization_id, run_id))
     if run is None:
-        raise NotFound("There is no such run.")
+        raise NotFound(say("There is no such run."))
     return run
 
 

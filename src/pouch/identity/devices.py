@@ -9,6 +9,7 @@ from uuid import UUID
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, NotFound
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.identity.keys import hash_secret
 from pouch.identity.session_tokens import Claims
 from pouch.identity.types import Device, DeviceId, DeviceKind, Holder, OrganizationId, PersonId
@@ -90,7 +91,7 @@ async def add_device(  # noqa: PLR0913 -- whose by position, the rest by name
     )
     row = await added.fetchone()
     if row is None:
-        raise Conflict("This sign-in was ended meanwhile. Start a new one.")
+        raise Conflict(say("This sign-in was ended meanwhile. Start a new one."))
     return DeviceId(row[0])
 
 
@@ -141,9 +142,9 @@ async def take_seat(db: Connection, secret: str, device_id: DeviceId, asked: Ask
         return None
     found, person_id, organization_id, is_personal, is_news = row
     if found != device_id:
-        raise NotFound("This is the session of another program.")
+        raise NotFound(say("This is the session of another program."))
     if organization_id is None:
-        raise NotFound("You do not belong to this organization.")
+        raise NotFound(say("You do not belong to this organization."))
     if is_news:
         await db.execute(
             "UPDATE identity_devices SET seen_at = now(), organization_id = %s WHERE id = %s",

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 from pouch.identity.types import OrganizationId, PersonId, Role
 
 
@@ -40,7 +41,7 @@ async def find_profile(db: Connection, person_id: PersonId) -> Profile:
     )
     row = await rows.fetchone()
     if row is None:
-        raise NotFound("There is no such person.")
+        raise NotFound(say("There is no such person."))
     return Profile(*row)
 
 

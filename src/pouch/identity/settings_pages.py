@@ -161,7 +161,7 @@ class SettingsPages:
         viewer = await self._web.signed_in(request)
         device_id = read_id("dev", request.path_params["device"])
         if device_id is None:
-            raise NotFound("There is no such program.")
+            raise NotFound(say("There is no such program."))
         async with self._database.transaction() as db:
             await revoke_device(db, PersonId(viewer.person_id), DeviceId(device_id))
         self._ended(PersonId(viewer.person_id))

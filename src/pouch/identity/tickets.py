@@ -12,6 +12,7 @@ from uuid import UUID
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, NotFound, PouchError
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.identity.devices import add_device, new_secret
 from pouch.identity.types import DeviceId, OrganizationId, PersonId, SessionId
 from pouch.web.viewer import Viewer
@@ -57,7 +58,7 @@ async def give_ticket(  # noqa: PLR0913 -- three by position, the rest by name
         "SELECT 1 FROM identity_memberships WHERE person_id = %s AND organization_id = %s", (person_id, organization_id)
     )
     if await member.fetchone() is None:
-        raise NotFound("You do not belong to this organization.")
+        raise NotFound(say("You do not belong to this organization."))
     given = await db.execute(
         """
         INSERT INTO identity_tickets AS t
@@ -83,7 +84,7 @@ async def give_ticket(  # noqa: PLR0913 -- three by position, the rest by name
     )
     row = await given.fetchone()
     if row is None:
-        raise Conflict("This sign-in was finished before. Start a new one in the editor.")
+        raise Conflict(say("This sign-in was finished before. Start a new one in the editor."))
     ticket_id: UUID = row[0]
     return ticket_id
 
@@ -99,7 +100,7 @@ async def find_ticket(db: Connection, viewer: Viewer, ticket_id: UUID) -> Ticket
     )
     row = await rows.fetchone()
     if row is None:
-        raise NotFound("There is no such sign-in.")
+        raise NotFound(say("There is no such sign-in."))
     return Ticket(*row)
 
 

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow, dict_row
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
 from pouch.base.ids import derived_id, show_id
+from pouch.base.languages import say
 from pouch.base.money import ZERO, Money
 from pouch.jobs.claims import DUE_ROWS_MAX, ERROR_CHARACTERS_MAX, Claim
 from pouch.payments.objects import RefundObject
@@ -161,7 +162,7 @@ async def get_refund(db: Connection, refund_id: UUID) -> Refund:
     """One refund. Raises NotFound."""
     found = await _read(db, "WHERE id = %s", refund_id)
     if not found:
-        raise NotFound("There is no such refund.")
+        raise NotFound(say("There is no such refund."))
     return found[0]
 
 

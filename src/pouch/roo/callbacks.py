@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 
 EDITOR_PATH = "/auth/clerk/callback"
 _EDITOR = re.compile(
@@ -132,7 +133,7 @@ def read_editor_callback(redirect: str, state: str) -> EditorCallback:
     shape = _EDITOR.fullmatch(redirect)
     if shape is None or shape[1] in _FOREIGN or shape[1].startswith(("ms-", "web+")):
         raise InvalidInput(
-            "This link does not lead back to an editor. Start again in the editor.", field="auth_redirect"
+            say("This link does not lead back to an editor. Start again in the editor."), field="auth_redirect"
         )
     return EditorCallback(shape[1], redirect, _read_state(state, "the editor"))
 
@@ -142,7 +143,7 @@ def read_loopback_callback(callback: str, state: str) -> LoopbackCallback:
     shape = _LOOPBACK.fullmatch(callback)
     if shape is None or len(callback) > 200 or int(shape[2]) > 65535:
         raise InvalidInput(
-            "This link does not lead back to a program on this machine. Start again with: roo auth login",
+            say("This link does not lead back to a program on this machine. Start again with: roo auth login"),
             field="callback",
         )
     return LoopbackCallback(shape[1], callback, _read_state(state, "the terminal"))

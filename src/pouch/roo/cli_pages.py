@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute, Route
 
 from pouch.base.errors import InvalidInput
 from pouch.base.ids import derived_id, read_id, show_id
+from pouch.base.languages import say
 from pouch.identity.devices import LIFETIME_DAYS, add_device
 from pouch.identity.profiles import memberships_of
 from pouch.identity.types import DeviceId, PersonId
@@ -77,7 +78,7 @@ class CliPages:
             memberships = await memberships_of(db, person_id)
             chosen = next((each for each in memberships if each.organization_id == organization_id), None)
             if chosen is None:
-                raise InvalidInput("Choose an account.", field="organization")
+                raise InvalidInput(say("Choose an account."), field="organization")
             device_id = await add_device(
                 db,
                 person_id,

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from pouch.base.errors import InvalidInput, NotFound
 from pouch.base.ids import read_id, show_id
+from pouch.base.languages import say
 from pouch.catalog.types import Model
 from pouch.identity.profiles import memberships_of
 from pouch.identity.tickets import LIFETIME_S, find_ticket, give_ticket
@@ -62,7 +63,7 @@ class EditorPages:
     async def show_from_landing(self, request: Request) -> Response:
         """The same from a landing page. Without an editor that asks there is nothing here."""
         if "auth_redirect" not in request.query_params:
-            raise NotFound("There is no such page.")
+            raise NotFound(say("There is no such page."))
         return await self._ask(request, models=())
 
     async def allow(self, request: Request) -> Response:
@@ -73,10 +74,10 @@ class EditorPages:
         need_verified(viewer)
         organization_id = read_id("org", form.get("organization", ""))
         if organization_id is None:
-            raise InvalidInput("Choose an account.", field="organization")
+            raise InvalidInput(say("Choose an account."), field="organization")
         model = form.get("provider_model") or None
         if model is not None and self._models.find(model) is None:
-            raise InvalidInput("There is no such model any more. Choose another one.", field="provider_model")
+            raise InvalidInput(say("There is no such model any more. Choose another one."), field="provider_model")
         async with self._database.transaction() as db:
             own = next(each for each in await memberships_of(db, PersonId(viewer.person_id)) if each.is_personal)
             shown = None if own.organization_id == organization_id else show_id("org", organization_id)
@@ -95,7 +96,7 @@ class EditorPages:
         viewer = await self._web.signed_in(request)
         ticket_id = read_id("tick", request.path_params["ticket"])
         if ticket_id is None:
-            raise NotFound("There is no such sign-in.")
+            raise NotFound(say("There is no such sign-in."))
         async with self._database.transaction() as db:
             ticket = await find_ticket(db, viewer, ticket_id)
         callback_url = with_code(ticket.callback_url, self._desk.tickets.write(ticket.id)) if ticket.is_open else None

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput, NotAllowed, NotFound, PouchError
 from pouch.base.ids import read_id, show_id
+from pouch.base.languages import say
 from pouch.identity.profiles import Membership, memberships_of
 from pouch.identity.types import PersonId
 from pouch.roo.allowed import read_allowed, write_allowed
@@ -53,7 +54,7 @@ class SettingsPages:
         try:
             days = form.get("keep_days", "")
             if days not in {"", *map(str, KEEP_DAYS)}:
-                raise InvalidInput("Choose how long tasks are kept.", field="keep_days")
+                raise InvalidInput(say("Choose how long tasks are kept."), field="keep_days")
             async with self._database.transaction() as db:
                 await change_person_settings(
                     db,
@@ -75,7 +76,7 @@ class SettingsPages:
         """Change it. Owners only."""
         membership = await self._membership(request)
         if membership.role != "owner":
-            raise NotAllowed("Only the owners of an organization change this.")
+            raise NotAllowed(say("Only the owners of an organization change this."))
         form = await read_form(request)
         try:
             version, wanted = _version(form), _wanted(form)
@@ -134,15 +135,15 @@ class SettingsPages:
         for each in memberships:
             if each.organization_id == organization_id and not each.is_personal:
                 return each
-        raise NotFound("There is no such organization.")
+        raise NotFound(say("There is no such organization."))
 
 
 def _wanted(form: Mapping[str, str]) -> OrganizationSettings:
     if form.get("share_days") not in {*map(str, SHARE_DAYS)}:
-        raise InvalidInput("Choose how long links work.", field="share_days")
+        raise InvalidInput(say("Choose how long links work."), field="share_days")
     hidden = [line.strip() for line in form.get("hidden_mcps", "").splitlines() if line.strip()]
     if len(hidden) > 100 or any(len(name) > 100 or not name.isprintable() for name in hidden):
-        raise InvalidInput("Write one name of a server on each line, 100 at most.", field="hidden_mcps")
+        raise InvalidInput(say("Write one name of a server on each line, 100 at most."), field="hidden_mcps")
     return OrganizationSettings(
         records_tasks=form.get("records_tasks") == "on",
         members_see_tasks=form.get("members_see_tasks") == "on",
@@ -162,5 +163,5 @@ def _version(form: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise InvalidInput("Load this page again, then change it.", field="version")
+        raise InvalidInput(say("Load this page again, then change it."), field="version")
     return int(text)

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute, Route
 
 from pouch.base.database import Database
 from pouch.base.errors import NotFound
+from pouch.base.languages import say
 from pouch.base.signed_ids import SignedIds
 from pouch.identity.profiles import memberships_of
 from pouch.identity.types import PersonId
@@ -32,7 +33,7 @@ class SharedPage:
         """The task as it is now, for whoever the link is for."""
         share_id = self._links.read(request.path_params["token"])
         if share_id is None:
-            raise NotFound("This link has ended, or was never here.")
+            raise NotFound(say("This link has ended, or was never here."))
         async with self._database.transaction() as db:
             shared = await find_shared(db, share_id)
         if shared.share.visibility == "organization":
@@ -40,7 +41,7 @@ class SharedPage:
             async with self._database.transaction() as db:
                 belongs = await memberships_of(db, PersonId(viewer.person_id))
             if shared.organization_id not in {each.organization_id for each in belongs}:
-                raise NotFound("This link has ended, or was never here.")
+                raise NotFound(say("This link has ended, or was never here."))
         async with self._database.transaction() as db:
             task = await find_task(db, Reader(shared.person_id), shared.share.task_id)
             messages = await messages_of(db, task.id)

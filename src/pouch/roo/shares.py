@@ -8,6 +8,7 @@ from uuid import UUID
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.identity.types import OrganizationId, PersonId
 
 Visibility = Literal["organization", "public"]
@@ -77,7 +78,7 @@ async def find_shared(db: Connection, share_id: UUID) -> SharedTask:
     )
     row = await rows.fetchone()
     if row is None:
-        raise NotFound("This link has ended, or was never here.")
+        raise NotFound(say("This link has ended, or was never here."))
     return SharedTask(Share(*row[:5]), row[5], row[6])
 
 

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from pouch.base.database import Connection, Database
 from pouch.base.errors import NotAllowed, NotFound
 from pouch.base.ids import read_id, show_id
+from pouch.base.languages import say
 from pouch.base.signed_ids import SignedIds
 from pouch.identity.profiles import memberships_of
 from pouch.identity.types import PersonId
@@ -135,7 +136,7 @@ class TaskPages:
         task = await self._own(request)
         share_id = read_id("shr", request.path_params["share"])
         if share_id is None:
-            raise NotFound("There is no such link.")
+            raise NotFound(say("There is no such link."))
         async with self._database.transaction() as db:
             await end_share(db, task.person_id, share_id)
         return RedirectResponse(f"/tasks/{show_id('task', task.id)}?done=unshared", status_code=303)
@@ -145,7 +146,7 @@ class TaskPages:
         viewer = await self._web.signed_in(request)
         name = request.path_params["client_task"]
         if "\x00" in name:
-            raise NotFound("There is no such task.")
+            raise NotFound(say("There is no such task."))
         async with self._database.transaction() as db:
             task = await find_own(db, PersonId(viewer.person_id), name)
         return RedirectResponse(f"/tasks/{show_id('task', task.id)}", status_code=303)
@@ -177,5 +178,5 @@ async def reader_of(db: Connection, viewer: Viewer) -> Reader:
 def _task_id(request: Request) -> UUID:
     task_id = read_id("task", request.path_params["task"])
     if task_id is None:
-        raise NotFound("There is no such task.")
+        raise NotFound(say("There is no such task."))
     return task_id

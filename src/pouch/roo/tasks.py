@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
 from pouch.base.ids import new_id
+from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.identity.types import OrganizationId, PersonId
 from pouch.roo.bodies import TooMuch
@@ -220,7 +221,7 @@ async def delete_task(db: Connection, person_id: PersonId, task_id: UUID) -> Non
     if not await _empty(db, "id = %(task)s", person_id, task=task_id):
         rows = await db.execute("SELECT 1 FROM roo_tasks WHERE id = %s AND person_id = %s", (task_id, person_id))
         if await rows.fetchone() is None:
-            raise NotFound("There is no such task.")
+            raise NotFound(say("There is no such task."))
 
 
 async def delete_tasks(db: Connection, person_id: PersonId) -> int:
@@ -313,7 +314,7 @@ def _values(person_id: PersonId, about: About) -> dict[str, object]:
 
 def _one(found: Sequence[Task]) -> Task:
     if not found:
-        raise NotFound("There is no such task.")
+        raise NotFound(say("There is no such task."))
     return found[0]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pouch.base.errors import InvalidInput
+from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.topups.types import Wish
 from pouch.web.filters import dollars
@@ -126,4 +127,4 @@ def _whole_cents(wish: Wish) -> None:
     }
     for field, amount in named.items():
         if amount is not None and amount.nanos % NANOS_PER_CENT:
-            raise InvalidInput("Cards are charged in whole cents.", field=field)
+            raise InvalidInput(say("Cards are charged in whole cents."), field=field)
