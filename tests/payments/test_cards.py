@@ -93,6 +93,7 @@ async def test_a_card_is_saved_while_paying_only_with_consent(shop: Shop, agrees
     await shop.pay(purchase)
     await shop.pouch.sync.purchase(purchase.id)
     assert [card.last4 for card in await cards(shop)] == (["4242"] if agrees else [])
+    assert await shop.count("cards_methods", "customer_id IS NOT NULL") == (1 if agrees else 0)
     await shop.assert_credited_once()
 
 

@@ -61,17 +61,18 @@ _PROCESSING = Decline(
     "An error occurred while processing your card. Try again in a little bit.",
     "try_again_later",
 )
-DECLINES = {
-    decline.decline_code: decline for decline in (_GENERIC, _FUNDS, _EXPIRED, _LOST, _STOLEN, _BLOCKED, _PROCESSING)
-}
-"""By their codes, for whoever switches one on."""
-
 AUTHENTICATION_REQUIRED = Decline(
     "authentication_required",
     "authentication_required",
     "Your card was declined. This transaction requires authentication.",
     "confirm_card_data",
 )
+DECLINES = {
+    decline.decline_code: decline
+    for decline in (_GENERIC, _FUNDS, _EXPIRED, _LOST, _STOLEN, _BLOCKED, _PROCESSING, AUTHENTICATION_REQUIRED)
+}
+"""By their codes, for whoever switches one on."""
+
 AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
     None,
