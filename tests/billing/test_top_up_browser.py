@@ -118,14 +118,15 @@ async def test_a_changed_amount_is_shown_again_before_it_is_charged(open_site: O
         await work(site)
         await page.goto("/billing")
         await expect(page.locator("#balance")).to_have_text("Available $57.00")
-        assert complaints == []
+        # The one thing that the browser's console has to say: the first save was a conflict.
+        assert [each for each in complaints if "409" not in each] == []
 
 
 async def test_what_cannot_work_is_said_beside_its_field(open_site: OpenSite) -> None:
     async with visited(open_site, width=390) as (_, page, _complaints):
         await add_card(page)
         await page.goto("/billing/auto-top-up")
-        await page.get_by_label("Never more in a month than").fill("10")
+        await page.get_by_label("At most in a month").fill("10")
         await page.get_by_role("main").get_by_role("button", name="Save and charge $20.00").click()
         await expect(
             page.get_by_text("One charge can be $20.00, so the month must allow at least that")

@@ -34,10 +34,6 @@ class TopUps:
         limits = Limits(file.credits.purchase_min_usd, file.credits.purchase_max_usd)
         links = ConfirmLinks(settings.secret_keys, settings.url)
         charging = Charging(database, processor, sync, outcomes, site_name=file.site.name) if processor else None
-        return cls(
-            sync,
-            Switch(database, sync.cards, limits),
-            Recovery(database, checkout, links),
-            Judge(database, sync.cards, limits),
-            charging,
-        )
+        judge = Judge(database, sync.cards, limits)
+        switch = Switch(database, sync.cards, limits, judge)
+        return cls(sync, switch, Recovery(database, checkout, links), judge, charging)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from pouch.base.database import Connection, Database
 from pouch.base.money import Money
-from pouch.jobs.doorbell import ring
 from pouch.ledger import thresholds
 from pouch.mail.outbox import address
 from pouch.payments.cards import Cards
@@ -19,7 +18,7 @@ from pouch.payments.types import Card
 from pouch.topups import attempts, letters, rules
 from pouch.topups.amounts import Blocked, Charge, Limits, Standing, check, size
 from pouch.topups.errors import CardRefused, ChargeChanged, NoCard, Suspended
-from pouch.topups.judging import JOB, standing_of, why_suspended
+from pouch.topups.judging import Judge, standing_of, why_suspended
 from pouch.topups.types import Attempt, Rule, Wish
 
 ATTEMPTS_SHOWN = 5
@@ -59,9 +58,10 @@ class Overview:
 class Switch:
     """What a person, or a program with the right to, does to the rule."""
 
-    def __init__(self, database: Database, cards: Cards, limits: Limits) -> None:
+    def __init__(self, database: Database, cards: Cards, limits: Limits, judge: Judge) -> None:
         self._database = database
         self._cards = cards
+        self._judge = judge
         self.limits = limits
 
     async def overview(self, db: Connection, organization_id: UUID) -> Overview:
@@ -104,7 +104,8 @@ class Switch:
             if before is not None and before.wish != wish:
                 await self._forget_window(db, rule)
             if await thresholds.arm(db, organization_id, wish.threshold):
-                await ring(db, JOB, organization_id)
+                # The attempt is there with the rule, so no page offers the same charge a second time.
+                await self._judge.answer(db, organization_id)
             what = "Auto top-up was changed." if before is not None and before.is_on else "Auto top-up was switched on."
             await letters.tell_changed(db, rule, what, card.name)
             return rule
