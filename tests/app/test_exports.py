@@ -17,8 +17,11 @@ from pouch.catalog.agent_price import set_agent_price
 from pouch.identity.people import add_person
 from pouch.identity.types import Person
 from pouch.ledger.grants import grant
+from pouch.payments.card_rows import add_card
 from pouch.payments.purchases import add_purchase
-from pouch.payments.types import Order
+from pouch.payments.types import CardFacts, Order
+from pouch.topups.rules import find_rule, forget_person, save_rule, set_state
+from pouch.topups.types import Wish
 
 pytestmark = pytest.mark.anyio
 
@@ -104,3 +107,21 @@ async def test_a_refund_under_way_keeps_the_account_and_is_in_the_file(db: Conne
     assert "refund" in str(await payment_obstacle(db, alice.organization_id))
     (refund,) = cast("list[dict[str, str]]", await EXPORTERS["refunds"](db, alice.organization_id))
     assert (refund["amount_usd"], refund["state"]) == ("0.010000000", "created")
+
+
+async def test_an_auto_top_up_that_is_on_keeps_the_account_and_its_cards_go_along(db: Connection) -> None:
+    alice = await a_person(db, "alice@example.com")
+    organization = alice.organization_id
+    card = await add_card(db, organization, "test", "pm_1", CardFacts("visa", "4242", 12, 2034), alice.email)
+    usd = Money.parse
+    rule = await save_rule(db, organization, Wish(usd("10"), usd("20"), None, usd("100"), 3), alice.id, alice.email)
+    assert await payment_obstacle(db, organization) == "Auto top-up is on. Switch it off first."
+    await set_state(db, rule, "off")
+    assert await payment_obstacle(db, organization) is None
+    (found,) = await EXPORTERS["cards"](db, organization)  # type: ignore[misc]  # a list, as JSON knows it
+    assert isinstance(found, dict)
+    assert (found["brand"], found["last4"]) == (card.brand, card.last4)
+    await forget_person(db, alice.id)
+    assert (await find_rule(db, organization)) is not None
+    rows = await db.execute("SELECT email FROM topup_rules WHERE id = %s", (organization,))
+    assert await rows.fetchall() == [("",)]

@@ -12,8 +12,11 @@ from pouch.identity.export import Exporter, Json
 from pouch.identity.types import OrganizationId
 from pouch.ledger.history import lines
 from pouch.payments import disputes, refunds
+from pouch.payments.card_rows import every_card
 from pouch.payments.purchases import list_purchases, pending_total
 from pouch.roo.export import export_tasks
+from pouch.topups.attempts import newest, under_way
+from pouch.topups.rules import find_rule
 from pouch.usage.store import newest_calls
 
 ROWS_MAX = 100_000
@@ -29,6 +32,11 @@ async def payment_obstacle(db: Connection, organization_id: OrganizationId) -> s
         return say("A refund is on its way to your card. Wait until it is there.")
     if await disputes.has_open(db, organization_id):
         return say("A payment is disputed. Wait until the bank has decided.")
+    rule = await find_rule(db, organization_id)
+    if rule is not None and rule.is_on:
+        return say("Auto top-up is on. Switch it off first.")
+    if await under_way(db, organization_id) is not None:
+        return say("An auto top-up is under way. Wait until it is done.")
     return None
 
 
@@ -89,6 +97,32 @@ async def _refunds(db: Connection, organization_id: OrganizationId) -> Json:
     ]
 
 
+async def _cards(db: Connection, organization_id: OrganizationId) -> Json:
+    return [
+        {
+            "brand": card.brand,
+            "last4": card.last4,
+            "good_until": card.ends,
+            "saved_at": card.added_at.isoformat(),
+            "removed_at": _time(card.removed_at),
+        }
+        for card in await every_card(db, organization_id)
+    ]
+
+
+async def _top_ups(db: Connection, organization_id: OrganizationId) -> Json:
+    return [
+        {
+            "state": attempt.state,
+            "amount_usd": attempt.amount.decimal(),
+            "card": attempt.card_name,
+            "reason": attempt.reason,
+            "tried_at": attempt.created_at.isoformat(),
+        }
+        for attempt in await newest(db, organization_id, ROWS_MAX)
+    ]
+
+
 async def _ledger(db: Connection, organization_id: OrganizationId) -> Json:
     found: list[Json] = []
     before = None
@@ -143,6 +177,8 @@ def _time(at: datetime | None) -> str | None:
 EXPORTERS: Mapping[str, Exporter] = {
     "purchases": _purchases,
     "refunds": _refunds,
+    "cards": _cards,
+    "top_ups": _top_ups,
     "ledger": _ledger,
     "usage": _usage,
     "agent_runs": _agent_runs,

@@ -50,6 +50,7 @@ from pouch.identity.playground import playground_caller
 from pouch.identity.session_tokens import SessionTokens
 from pouch.identity.throttles import Throttles
 from pouch.identity.token_ring import TokenRing
+from pouch.payments import card_rows
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
 from pouch.payments.reconciling import Reconciling
@@ -59,6 +60,7 @@ from pouch.payments.webhooks import Webhooks
 from pouch.roo.room import RooRoom
 from pouch.roo.tasks import forget_person
 from pouch.site.pages import SitePages
+from pouch.topups import rules
 from pouch.topups.room import TopUps
 from pouch.usage.days import spent_by_key
 from pouch.usage.pages import UsagePages
@@ -128,7 +130,7 @@ async def pages(
         example_model=paid_model,
         exporters=EXPORTERS,
         obstacles=[payment_obstacle, agents_obstacle],
-        farewells=[forget_person],
+        farewells=[forget_person, card_rows.forget_person, rules.forget_person],
         key_spending=key_spending,
         devices_ended=programs.ring.forget_person,
     )

@@ -58,6 +58,11 @@ async def list_cards(db: Connection, organization_id: UUID, mode: Mode) -> list[
     )
 
 
+async def every_card(db: Connection, organization_id: UUID) -> list[Card]:
+    """The saved cards of an organization, those that were removed among them."""
+    return await _read(db, "WHERE organization_id = %s ORDER BY id", organization_id)
+
+
 async def default_card(db: Connection, organization_id: UUID, mode: Mode) -> Card | None:
     """The card that is charged when nobody chooses."""
     found = await _read(db, "WHERE organization_id = %s AND mode = %s AND is_default", organization_id, mode)
@@ -216,6 +221,18 @@ async def come_back(db: Connection, held: Claim, error: str) -> None:
         """,
         (error.replace("\x00", "")[:ERROR_CHARACTERS_MAX], held.row_id, held.epoch),
     )
+
+
+async def forget_person(db: Connection, person_id: UUID) -> None:
+    """Forget where notices about cards went, when somebody deletes their account."""
+    await db.execute(
+        """
+        UPDATE payment_cards SET email = ''
+         WHERE email IN (SELECT email FROM payment_card_setups WHERE person_id = %s AND card_id = payment_cards.id)
+        """,
+        (person_id,),
+    )
+    await db.execute("UPDATE payment_card_setups SET email = '' WHERE person_id = %s", (person_id,))
 
 
 async def _read(db: Connection, where: str, *values: object) -> list[Card]:

@@ -286,4 +286,6 @@ class Cards:
 
 async def _tell(db: Connection, card: Card, kind: str, key: str) -> None:
     context = {"card": card.name, "ends": card.ends}
-    await outbox.write(db, outbox.Letter(key=key, to=card.email, kind=kind, context=context))
+    # Empty when whoever saved it has deleted their account.
+    if card.email:
+        await outbox.write(db, outbox.Letter(key=key, to=card.email, kind=kind, context=context))

@@ -64,8 +64,10 @@ async def tell_burst(db: Connection, rule: Rule, *, charges: int, total: Money, 
 
 async def owners_and(db: Connection, rule: Rule) -> list[str]:
     """The addresses of the organization's owners, and of whoever switched the rule on."""
-    return sorted({rule.email, *await owner_emails(db, rule.organization_id)})
+    return sorted({rule.email, *await owner_emails(db, rule.organization_id)} - {""})
 
 
 async def _write(db: Connection, rule: Rule, key: str, kind: str, context: Mapping[str, str]) -> None:
-    await outbox.write(db, outbox.Letter(key=key, to=rule.email, kind=kind, context=context))
+    # Empty when whoever switched it on has deleted their account.
+    if rule.email:
+        await outbox.write(db, outbox.Letter(key=key, to=rule.email, kind=kind, context=context))

@@ -5,14 +5,13 @@ there begins a purchase of the same amount on the processor's page, where the ba
 press; pressing twice is the same purchase. Once it is paid, the attempt is recovered and the rule is armed again.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from uuid import UUID
 
 from pouch.base.database import Database
 from pouch.base.ids import read_id
 from pouch.base.secret_keys import SecretKeys
+from pouch.base.signed_ids import SignedIds
 from pouch.payments import purchases
 from pouch.payments.checkout import Checkout
 from pouch.payments.types import Purchase
@@ -23,8 +22,6 @@ from pouch.topups.types import Attempt
 
 PATH = "/top-up/confirm"
 _PURPOSE = "topup:confirm"
-_SIGNATURE_BYTES = 24
-_TOKEN_LENGTH = 64
 _TRIES_MAX = 20
 
 
@@ -32,26 +29,19 @@ class ConfirmLinks:
     """Writes the links, and reads them again."""
 
     def __init__(self, secret_keys: SecretKeys, site_url: str) -> None:
-        self._secret_keys = secret_keys
+        self._ids = SignedIds(secret_keys, _PURPOSE)
         self._site_url = site_url
 
     def token(self, attempt_id: UUID) -> str:
         """What opens the page of an attempt. A secret: it goes into letters, never into the database."""
-        signature = self._secret_keys.sign(_PURPOSE, attempt_id.bytes)[:_SIGNATURE_BYTES]
-        return base64.b32hexencode(attempt_id.bytes + signature).decode().lower()
+        return self._ids.write(attempt_id)
 
     def read(self, token: str) -> UUID:
         """The attempt that a token of ours opens. Raises LinkEnded for any other text."""
-        if len(token) != _TOKEN_LENGTH or not token.isascii():
+        attempt_id = self._ids.read(token)
+        if attempt_id is None:
             raise LinkEnded
-        try:
-            both = base64.b32hexdecode(token.upper())
-        except binascii.Error:
-            raise LinkEnded from None
-        attempt_id, signature = both[:16], both[16:]
-        if not self._secret_keys.is_signed(_PURPOSE, attempt_id, signature):
-            raise LinkEnded
-        return UUID(bytes=attempt_id)
+        return attempt_id
 
     def complete(self, _kind: str, context: Mapping[str, str]) -> Mapping[str, str]:
         """Put the address into a letter that is about to be sent."""

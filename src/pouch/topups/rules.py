@@ -108,6 +108,11 @@ async def wait_until(db: Connection, rule: Rule, until: datetime | None) -> None
     await db.execute("UPDATE topup_rules SET wait_until = %s WHERE id = %s", (until, rule.organization_id))
 
 
+async def forget_person(db: Connection, person_id: UUID) -> None:
+    """Forget where letters about a rule went, when whoever switched it on deletes their account."""
+    await db.execute("UPDATE topup_rules SET email = '' WHERE person_id = %s AND state = 'off'", (person_id,))
+
+
 def _read(row: TupleRow | None) -> Rule | None:
     if row is None:
         return None
