@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from email_validator import EmailNotValidError, validate_email
@@ -19,11 +19,13 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pouch.base import languages
-from pouch.base.money import Dollars, Money
+from pouch.base.money import NANOS_PER_CENT, Dollars, Money
+from pouch.base.percent import Percent, PercentText
 from pouch.base.secret_keys import SecretKeys
 
 PriceClass = Literal[
@@ -100,6 +102,12 @@ def _installed(value: str) -> str:
     if value not in languages.installed():
         there = ", ".join(sorted(languages.installed()))
         raise ValueError(f"there is no catalogue of {value[:20]!r}; installed are {there}")
+    return value
+
+
+def _whole_cents(value: Money) -> Money:
+    if value.nanos % NANOS_PER_CENT:
+        raise ValueError("cards are charged in whole cents")
     return value
 
 
@@ -212,6 +220,23 @@ class Payments(_Section):
     processor: Literal["stripe", "embedded", "none"] | None = None
     """Unset: stripe when a key is set, else embedded under `pouch up` without real upstreams, else none."""
     stripe_api_base: str = "https://api.stripe.com"
+    fee_percent: PercentText = Percent(0)
+    """Of the credits bought, added on top and rounded up to the cent; text such as "4.4"."""
+    fee_fixed_usd: Annotated[Dollars, AfterValidator(_whole_cents)] = Money(0)
+    """Added on top of each purchase."""
+    tax: Literal["off", "automatic", "fixed"] = "off"
+    """automatic: Stripe Tax works it out from the buyer's address. fixed: `tax_percent` of credits and fee."""
+    tax_percent: PercentText = Percent(0)
+    tax_name: str = Field(default="Tax", min_length=1, max_length=40)
+    """How it is called on receipts, such as "VAT"."""
+    collect_tax_id: bool = False
+    """Let buyers enter the tax id of their company on the payment page."""
+
+    @model_validator(mode="after")
+    def _check_tax(self) -> Self:
+        if (self.tax == "fixed") != bool(self.tax_percent):
+            raise ValueError('tax = "fixed" and a tax_percent above "0" go together')
+        return self
 
 
 class Embedded(_Section):

@@ -15,19 +15,27 @@ from starlette.routing import Route
 from pouch.base.database import Database
 from pouch.base.ids import new_id
 from pouch.base.money import Money
+from pouch.billing.alert_pages import AlertPages
 from pouch.billing.api import AccountApi
 from pouch.billing.callers import Callers
 from pouch.billing.card_pages import CardPages
+from pouch.billing.credits_api import CreditsApi
+from pouch.billing.events_api import EventsApi
+from pouch.billing.forecast import Forecasts
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
 from pouch.billing.live import Live
+from pouch.billing.money_api import MoneyApi
 from pouch.billing.once import Once
+from pouch.billing.openapi import OpenApi
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
 from pouch.billing.refund_api import RefundApi
 from pouch.billing.top_up_api import TopUpApi
 from pouch.billing.top_up_pages import TopUpPages
+from pouch.billing.voucher_pages import VoucherPages
 from pouch.identity.keyring import KeyRing
+from pouch.identity.throttles import Throttles
 from pouch.ledger import accounts
 from pouch.ledger.grants import grant
 from pouch.payments.checkout import Checkout
@@ -36,6 +44,7 @@ from pouch.payments.refunding import Refunding, refund_window
 from pouch.settings import Settings
 from pouch.topups.room import TopUps
 from pouch.usage.pages import UsagePages
+from pouch.vouchers.redeem import Desk
 from pouch.web.application import application
 from pouch.web.events import Streams
 from pouch.web.pages import Web
@@ -95,8 +104,10 @@ OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @asynccontextmanager
-async def opened(database_url: str, folder: Path, *, sells: bool, config: str, port: int) -> AsyncIterator[Site]:
-    """Open the site. `config` is its pouch.toml; `sells=False` leaves out the card processor."""
+async def opened(
+    database_url: str, folder: Path, *, sells: bool, config: str, port: int, payments: str = ""
+) -> AsyncIterator[Site]:
+    """Open the site. `config` is its pouch.toml, `payments` more of [payments]; `sells=False`: no card processor."""
     file = folder / "pouch.toml"
     async with Database(database_url) as database:
         if not sells:
@@ -106,7 +117,7 @@ async def opened(database_url: str, folder: Path, *, sells: bool, config: str, p
                 yield site
             return
         async with card_processor(database_url) as running:
-            file.write_text(f'{config}\n[payments]\nstripe_api_base = "{running.api_base}"\n')
+            file.write_text(f'{config}\n[payments]\nstripe_api_base = "{running.api_base}"\n{payments}\n')
             stripe_key = SecretStr(running.secret_key)
             settings = Settings(config=str(file), port=port, stripe_secret_key=stripe_key, secret_key=SECRET)
             async with _watching(await _site(settings, database, running)) as site:
@@ -157,6 +168,9 @@ async def _site(settings: Settings, database: Database, running: RunningProcesso
     callers, once = Callers(web, database, keys), Once(database)
     purchase_api = PurchaseApi(database, callers, once, checkout, topups.sync)
     refund_api = RefundApi(web, database, callers, once, refunding)
+    vouchers = VoucherPages(web, database, callers, once, Desk(Throttles()))
+    credits_api = CreditsApi(database, callers)
+    money = MoneyApi(database, callers, once, checkout=checkout, forecasts=Forecasts())
     routes = [
         *pages.routes(),
         *TopUpPages(web, database, checkout, topups, recent).routes(),
@@ -167,6 +181,12 @@ async def _site(settings: Settings, database: Database, running: RunningProcesso
         *api.routes(),
         *purchase_api.routes(),
         *refund_api.routes(),
+        *vouchers.routes(),
+        *credits_api.routes(),
+        *money.routes(),
+        *EventsApi(callers, streams).routes(),
+        *OpenApi(settings).routes(),
+        *AlertPages(web, database).routes(),
         *streams.routes(),
     ]
     app = application(web, routes)

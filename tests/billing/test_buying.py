@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pouch.base.errors import InvalidInput
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.billing.buying import Terms, read_amount
-from pouch.settings import Credits
+from pouch.settings import Credits, File
 
 
 def test_what_is_typed_counts_and_else_the_preset() -> None:
@@ -35,13 +35,13 @@ def test_only_plain_dollars_and_cents_are_read(text: str) -> None:
 
 def test_presets_outside_the_operators_limits_are_not_offered() -> None:
     limits = Credits(purchase_min_usd=Money.from_cents(30_00), purchase_max_usd=Money.from_cents(99_00))
-    (offer,) = Terms.of(limits, is_open=True).offers(Money.from_cents(1_50))
+    (offer,) = Terms.of(File(credits=limits), is_open=True).offers(Money.from_cents(1_50))
     assert (offer.value, offer.whole, offer.is_chosen) == ("50.00", "50", True)
     assert offer.available_after == Money.from_cents(51_50)
 
 
 def test_one_preset_is_chosen_the_posted_one_if_there_is_one() -> None:
-    terms = Terms.of(Credits(), is_open=True)
+    terms = Terms.of(File(), is_open=True)
     assert [offer.whole for offer in terms.offers(Money(0)) if offer.is_chosen] == ["25"]
     assert [offer.whole for offer in terms.offers(Money(0), "100.00") if offer.is_chosen] == ["100"]
     assert [offer.whole for offer in terms.offers(Money(0), "7.00") if offer.is_chosen] == ["25"]

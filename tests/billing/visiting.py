@@ -23,6 +23,7 @@ async def visited(
     scheme: Literal["light", "dark"] = "light",
     width: int = 1280,
     sells: bool = True,
+    payments: str = "",
 ) -> AsyncIterator[tuple[Site, Page, list[str]]]:
     """The site, a tab, and what the browser's console complained of. Further tabs come from `page.context`."""
     complaints: list[str] = []
@@ -34,7 +35,7 @@ async def visited(
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with (
-            open_site(port=listener.getsockname()[1], sells=sells) as site,
+            open_site(port=listener.getsockname()[1], sells=sells, payments=payments) as site,
             serving(site.app, listener),
             async_playwright() as playwright,
         ):

@@ -57,6 +57,8 @@ from pouch.topups.attempts import New, add_attempt, ask_to_confirm
 from pouch.topups.recovery import ConfirmLinks
 from pouch.topups.rules import save_rule
 from pouch.topups.types import Wish
+from pouch.vouchers.making import make
+from pouch.vouchers.types import Wish as VoucherWish
 from pouch.web.assets import Assets
 from pouch.web.cookies import cookie_name
 from support.cards import serving
@@ -65,6 +67,8 @@ PASSWORD = "correct horse battery"
 VISA, ALWAYS_CONFIRM = "4242424242424242", "4000002760003184"
 TIMEOUT_S = 60
 CARD = CardFacts("visa", "4242", 12, 2034)
+VOUCHER = "MATRX-CODE-4"
+"""Good for everybody, once for each."""
 PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 _numbers = count(1)
@@ -427,6 +431,8 @@ async def opened(database_url: str, folder: Path) -> AsyncIterator[Stage]:
                 password_hash = await Passwords().hash(PASSWORD)
                 session_tokens = SessionTokens(settings.secret_keys)
                 stage = Stage(root, settings, database, tokens, ends, password_hash, session_tokens)
+                async with database.transaction() as db:
+                    await make(db, VoucherWish(Money.parse("1"), "Matrix", 1000), made_by="test", own_code=VOUCHER)
                 # With an operator among the people, the link for the first person has ended.
                 await stage.somebody(operator=True)
                 yield stage
@@ -497,6 +503,7 @@ THINGS: dict[str, Thing] = {
     "kind": _named("coder"),
     "id": _named("anything"),
     "rest": _named("anything"),
+    "month": _named("2026-11"),
 }
 """What stands in a place of this name."""
 THINGS_AT: dict[str, dict[str, Thing]] = {

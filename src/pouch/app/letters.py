@@ -3,7 +3,7 @@
 from pouch.mail.templates import Templates
 from pouch.settings import Settings
 
-ROOMS = ("pouch.payments", "pouch.topups", "pouch.identity", "pouch.agents")
+ROOMS = ("pouch.payments", "pouch.billing", "pouch.topups", "pouch.identity", "pouch.agents")
 """The rooms that write letters."""
 
 

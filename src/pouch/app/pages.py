@@ -27,19 +27,27 @@ from pouch.app.processors import make_processor, play_money_banner, processor_ki
 from pouch.base.clock import system_clock
 from pouch.base.database import Connection
 from pouch.base.money import Money
+from pouch.billing.alert_pages import AlertPages
 from pouch.billing.api import AccountApi
 from pouch.billing.callers import Callers
+from pouch.billing.cap import cap_of
 from pouch.billing.card_pages import CardPages
+from pouch.billing.credits_api import CreditsApi
+from pouch.billing.events_api import EventsApi
+from pouch.billing.forecast import Forecasts
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
 from pouch.billing.live import Live
+from pouch.billing.money_api import MoneyApi
 from pouch.billing.once import Once
+from pouch.billing.openapi import OpenApi
 from pouch.billing.pages import BillingPages
 from pouch.billing.purchase_api import PurchaseApi
 from pouch.billing.recent import recent_in
 from pouch.billing.refund_api import RefundApi
 from pouch.billing.top_up_api import TopUpApi
 from pouch.billing.top_up_pages import TopUpPages
+from pouch.billing.voucher_pages import VoucherPages
 from pouch.catalog.snapshot import Catalog
 from pouch.gateway.chat import ChatCompletions
 from pouch.gateway.provider import ProviderRoutes
@@ -64,6 +72,7 @@ from pouch.topups import rules
 from pouch.topups.room import TopUps
 from pouch.usage.days import spent_by_key
 from pouch.usage.pages import UsagePages
+from pouch.vouchers.redeem import Desk
 from pouch.web.application import application
 from pouch.web.events import Streams
 from pouch.web.pages import Web
@@ -134,7 +143,9 @@ async def pages(
         key_spending=key_spending,
         devices_ended=programs.ring.forget_person,
     )
-    web.find_viewer, web.find_header = identity.find_viewer, MoneyHeaders(database, topups.switch).find
+    forecasts = Forecasts(find_cap=cap_of(topups.switch))
+    web.find_viewer = identity.find_viewer
+    web.find_header = MoneyHeaders(database, topups.switch, forecasts).find
     web.ask_again = identity.ask_again
     streams = Streams(web, Live(database).look)
     process.loops.append(streams.run())
@@ -161,6 +172,12 @@ async def pages(
         *PurchaseApi(database, callers, once, checkout, sync).routes(),
         *TopUpApi(database, callers, once, topups, recent_in(database)).routes(),
         *RefundApi(web, database, callers, once, refunding).routes(),
+        *VoucherPages(web, database, callers, once, Desk(throttles)).routes(),
+        *CreditsApi(database, callers).routes(),
+        *MoneyApi(database, callers, once, checkout=checkout, forecasts=forecasts).routes(),
+        *EventsApi(callers, streams).routes(),
+        *OpenApi(settings).routes(),
+        *AlertPages(web, database).routes(),
         *AgentPages(web, database, asking, models=lambda: catalog.models).routes(),
         *SetupPages(web, database, hook_seal_of(settings), models=lambda: catalog.models).routes(),
         *EnvironmentPages(web, database, seal_of(settings)).routes(),

@@ -18,6 +18,7 @@ from pouch.app.logs import configure_logs
 from pouch.app.process import database_url
 from pouch.app.processors import make_processor
 from pouch.base.database import Connection, Database
+from pouch.billing.alerts import MonthlyStatements, Notices
 from pouch.billing.once import forget_old_requests
 from pouch.catalog.snapshot import Catalog
 from pouch.embedded.ends import Ends
@@ -28,6 +29,7 @@ from pouch.jobs.doorbell import Lane
 from pouch.jobs.registry import Jobs
 from pouch.ledger.debts import collect_debts
 from pouch.ledger.leases import sweep
+from pouch.ledger.tending import Expiry, Snapshots
 from pouch.mail.compose import Sender
 from pouch.mail.jobs import Postman
 from pouch.mail.sending import Relay
@@ -47,6 +49,9 @@ COLLECT_EVERY_S = 30
 FORGET_EVERY_S = 3600
 FORGET_TASKS_EVERY_S = 600
 """Some hundred each time, so that a large history goes within a day and nobody waits for it."""
+EXPIRE_EVERY_S = 60
+NOTICE_EVERY_S = 30
+SNAPSHOT_EVERY_S = 3600
 
 log = structlog.get_logger()
 
@@ -81,6 +86,10 @@ async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
             register_topups(jobs, topups.judge, topups.charging)
         jobs.every(SWEEP_EVERY_S, "ledger.sweep", _Sweep(database))
         jobs.every(COLLECT_EVERY_S, "ledger.collect_debts", _Collect(database))
+        jobs.every(EXPIRE_EVERY_S, "ledger.expire", Expiry(database))
+        jobs.every(NOTICE_EVERY_S, "billing.notices", Notices(database))
+        jobs.every(FORGET_EVERY_S, "billing.statements", MonthlyStatements(database))
+        jobs.every(SNAPSHOT_EVERY_S, "ledger.lots", Snapshots(database))
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
         jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))

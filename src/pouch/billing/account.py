@@ -14,6 +14,7 @@ from pouch.billing.words import LINE_KINDS, call_words
 from pouch.identity.keys import key_names
 from pouch.ledger import accounts
 from pouch.ledger.history import Line
+from pouch.ledger.lots import Lot, lots_of
 from pouch.ledger.tally import Tallies, Tally
 from pouch.payments import purchases
 from pouch.payments.types import Purchase
@@ -42,6 +43,8 @@ class Account:
     tally: Tally
     purchases: list[Purchase]
     rows: list[LedgerRow]
+    lots: list[Lot]
+    """What is left of which credits, in the order in which they are spent."""
     older: int | None
     chosen: tuple[int, Money] | None
     """How many lines were chosen and what they add up to; None when all are shown, or too many."""
@@ -69,6 +72,7 @@ async def load_account(  # noqa: PLR0913 -- which part of which account, by name
         tally=await tallies.of(db, organization_id, now=now),
         purchases=await purchases.list_purchases(db, organization_id, PURCHASES_SHOWN),
         rows=[row_of(charge, keys) for charge in shown],
+        lots=await lots_of(db, organization_id),
         older=shown[-1].line.seq if len(charges) > len(shown) else None,
         chosen=None if wanted.is_everything else await sum_lines(db, organization_id, wanted),
         models=await models_used(db, organization_id),

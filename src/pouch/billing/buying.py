@@ -8,7 +8,8 @@ from uuid import uuid4
 from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.languages import say
 from pouch.base.money import Money
-from pouch.settings import Credits
+from pouch.payments.charges import Charges, Quote
+from pouch.settings import File
 
 PRESETS = tuple(Money.from_cents(whole * 100) for whole in (10, 25, 50, 100))
 """Amounts with a button of their own; web/static/css/components/sum.css names them, too."""
@@ -32,11 +33,12 @@ class Offer:
     amount: Money
     available_after: Money
     is_chosen: bool
+    quote: Quote
 
     @property
     def value(self) -> str:
         """As the form posts it: "25.00"."""
-        return self.amount.decimal()[:-7]
+        return as_typed(self.amount)
 
     @property
     def whole(self) -> str:
@@ -50,24 +52,37 @@ class Terms:
 
     least: Money
     most: Money
+    charges: Charges
     is_open: bool
 
     @classmethod
-    def of(cls, credits: Credits, *, is_open: bool) -> "Terms":  # noqa: A002 -- the section's name; nothing is printed here
-        """Read the operator's limits."""
-        return cls(credits.purchase_min_usd, credits.purchase_max_usd, is_open)
+    def of(cls, file: File, *, is_open: bool) -> "Terms":
+        """Read the operator's limits and charges."""
+        return cls(file.credits.purchase_min_usd, file.credits.purchase_max_usd, Charges.of(file.payments), is_open)
 
     def offers(self, available: Money, chosen: str = "") -> list[Offer]:
         """The presets within the limits; one of them is chosen already."""
         allowed = [amount for amount in PRESETS if self.least <= amount <= self.most]
-        wanted = [amount for amount in allowed if Offer(amount, amount, is_chosen=False).value == chosen]
+        wanted = [amount for amount in allowed if as_typed(amount) == chosen]
         first = (wanted or [amount for amount in allowed if amount == PRESELECTED] or allowed)[:1]
-        return [Offer(amount, available + amount, is_chosen=amount in first) for amount in allowed]
+        return [
+            Offer(amount, available + amount, is_chosen=amount in first, quote=self.charges.quote(amount))
+            for amount in allowed
+        ]
+
+    def summary(self, amount: Money, available: Money) -> Offer:
+        """The price of any amount."""
+        return Offer(amount, available + amount, is_chosen=True, quote=self.charges.quote(amount))
 
     @staticmethod
     def new_attempt() -> str:
         """The key of one intention to buy. It stands in the form, so a form that is sent twice is one purchase."""
         return str(uuid4())
+
+
+def as_typed(amount: Money) -> str:
+    """Whole cents as a form posts them: "25.00"."""
+    return amount.decimal()[:-7]
 
 
 def read_amount(form: Mapping[str, str]) -> Money:

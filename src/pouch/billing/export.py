@@ -45,12 +45,15 @@ async def json_of(chunks: AsyncIterator[list[Charge]], key_names: Mapping[UUID, 
     yield b'{"lines":['
     async for chunk in chunks:
         for charge in chunk:
-            yield (b",\n" if count else b"\n") + orjson.dumps(
-                {name: value for name, value in _row(charge, key_names).items() if value != ""}
-            )
+            yield (b",\n" if count else b"\n") + orjson.dumps(shape_of(charge, key_names))
             count += 1
             total += charge.line.amount
     yield b'\n],"count":%d,"sum_usd":"%s"}\n' % (count, total.decimal().encode())
+
+
+def shape_of(charge: Charge, key_names: Mapping[UUID, str]) -> dict[str, str | int]:
+    """One line for programs: without what it does not have."""
+    return {name: value for name, value in _row(charge, key_names).items() if value != ""}
 
 
 def _row(charge: Charge, key_names: Mapping[UUID, str]) -> dict[str, str | int]:

@@ -21,8 +21,8 @@ Choice = Literal["calls", "purchases", "grants", "other"]
 CHOICES: dict[Choice, tuple[TransferKind, ...]] = {
     "calls": ("inference", "overrun"),
     "purchases": ("purchase",),
-    "grants": ("grant",),
-    "other": ("agents", "refund", "dispute", "debt", "adjustment"),
+    "grants": ("grant", "expiry"),
+    "other": ("fee", "tax", "agents", "refund", "dispute", "debt", "adjustment"),
 }
 CHUNK = 1_000
 """Lines that an export reads at once."""

@@ -67,7 +67,7 @@ class BillingPages:
         self._clock = clock
         self._tallies = Tallies()
         self._ledger = LedgerPages(web, database)
-        web.templates.globals["buying"] = Terms.of(web.settings.file.credits, is_open=checkout.is_open)
+        web.templates.globals["buying"] = Terms.of(web.settings.file, is_open=checkout.is_open)
         web.templates.globals |= {"top_up_form": TopUpForm.of, "charge_text": charge_text}
         web.dialogs |= {"buy": "billing/_buy_dialog.html", "auto-top-up": "billing/_auto_top_up_dialog.html"}
 

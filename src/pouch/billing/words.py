@@ -27,7 +27,10 @@ ATTEMPT_STATES: dict[AttemptState, tuple[str, Tone]] = {
 
 LINE_KINDS: dict[TransferKind, str] = {
     "purchase": later("Credits bought"),
+    "fee": later("Fee"),
+    "tax": later("Tax"),
     "grant": later("Credits given"),
+    "expiry": later("Credits expired"),
     "inference": later("Call to a model"),
     "agents": later("Agent run"),
     "overrun": later("Call to a model"),

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from pouch.base.errors import PouchError
-from pouch.cli import accounts, agent, catalog, config, ledger, migrate, payments, sandbox, serve, up, work
+from pouch.cli import accounts, agent, catalog, config, ledger, migrate, payments, sandbox, serve, up, voucher, work
 from pouch.cli.tokens import token
 from pouch.embedded.postgres.errors import AlreadyRunning, PostgresUnavailable
 from pouch.up.errors import RoleRefused
@@ -31,6 +31,7 @@ app.command()(ledger.grant)
 app.command()(ledger.balance)
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(agent.agent, name="agent")
+app.add_typer(voucher.voucher, name="voucher")
 app.add_typer(catalog.catalog, name="catalog")
 app.add_typer(payments.payments, name="payments")
 app.add_typer(config.config, name="config")

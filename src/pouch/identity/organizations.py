@@ -73,3 +73,16 @@ def read_name(text: str) -> str:
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise InvalidInput(say("A name has 1 to %(most)s characters on one line.", most=NAME_LENGTH_MAX), field="name")
     return name
+
+
+async def owner_addresses(db: Connection, organization_id: UUID) -> list[str]:
+    """The verified addresses of an organization's owners: who is told about its money."""
+    rows = await db.execute(
+        """
+        SELECT p.email FROM identity_memberships AS m JOIN identity_people AS p ON p.id = m.person_id
+         WHERE m.organization_id = %s AND m.role = 'owner' AND p.verified_at IS NOT NULL AND p.deleted_at IS NULL
+         ORDER BY p.id
+        """,
+        (organization_id,),
+    )
+    return [email for (email,) in await rows.fetchall()]

@@ -101,6 +101,24 @@ async def debt_paid_by(db: Connection, key: str) -> Money:
     return Money(row[0]) if row is not None else ZERO
 
 
+async def lock(db: Connection, organization_id: UUID) -> Balance:
+    """What the organization has, locked until the transaction ends: nothing of it is spent or held meanwhile.
+
+    Locks in the order in which `post` does, so that the caller may post afterwards.
+    """
+    rows = await db.execute(
+        """
+        SELECT kind, balance_nanos, held_nanos FROM ledger_accounts
+         WHERE organization_id = %s ORDER BY id FOR NO KEY UPDATE
+        """,
+        (organization_id,),
+    )
+    found: dict[str, tuple[int, int]] = {kind: (posted, held) for kind, posted, held in await rows.fetchall()}
+    posted, held = found.get("customer", (0, 0))
+    owed, _ = found.get("receivable", (0, 0))
+    return Balance(Money(posted), Money(held), Money(-owed))
+
+
 async def available_of(db: Connection, organization_ids: Sequence[UUID]) -> dict[UUID, Money]:
     """What each of the organizations can spend now. One without an account is not there."""
     rows = await db.execute(

@@ -33,7 +33,20 @@ class Receivable:
 Account: TypeAlias = UUID | Receivable | SystemAccount
 """An organization's id names its customer account."""
 
-TransferKind = Literal["purchase", "grant", "inference", "overrun", "agents", "refund", "dispute", "debt", "adjustment"]
+TransferKind = Literal[
+    "purchase",
+    "fee",
+    "tax",
+    "grant",
+    "expiry",
+    "inference",
+    "overrun",
+    "agents",
+    "refund",
+    "dispute",
+    "debt",
+    "adjustment",
+]
 RefusalSource = Literal[
     "blocked", "debt", "run_limit", "task_limit", "key_limit", "member_limit", "organization_limit", "credits"
 ]

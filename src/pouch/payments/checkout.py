@@ -14,6 +14,7 @@ from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
 from pouch.payments import card_tests, purchases
+from pouch.payments.charges import Charges
 from pouch.payments.errors import AttemptReused, KeyReused, NoProcessor, ProcessorRefused, ProcessorSilent
 from pouch.payments.processor import Processor
 from pouch.payments.types import Order, Purchase, Session
@@ -50,6 +51,7 @@ class Checkout:
         self._clock = clock
         self._credits = settings.file.credits
         self._product = f"{settings.file.site.name} credits"
+        self.charges = Charges.of(settings.file.payments)
         self._site_url = settings.url
 
     @property
@@ -78,7 +80,19 @@ class Checkout:
         self._check(amount, attempt)
         if self._processor is None:
             raise NoProcessor
-        order = Order(organization_id, person_id, address(email), amount, attempt, saves_card)
+        quote = self.charges.quote(amount)
+        order = Order(
+            organization_id,
+            person_id,
+            address(email),
+            amount,
+            attempt,
+            saves_card,
+            fee=quote.fee,
+            tax=quote.tax,
+            tax_mode=quote.tax_mode,
+            tax_name=quote.tax_name,
+        )
         async with self._database.transaction() as db:
             if await purchases.count_unpaid(db, organization_id, but_for=attempt) >= UNPAID_PER_HOUR_MAX:
                 raise TooManyRequests(
@@ -137,13 +151,17 @@ class Checkout:
         """The purchase's own page, which is its receipt, too."""
         return f"{self._site_url}/billing/purchases/{purchase.shown_id}"
 
-    def _check(self, amount: Money, attempt: str) -> None:
+    def check_amount(self, amount: Money) -> None:
+        """Raise InvalidInput (`amount_usd`) for what is not sold here."""
         if amount.nanos % NANOS_PER_CENT:
             raise InvalidInput(say("Cards are charged in whole cents."), field="amount_usd")
         least, most = self._credits.purchase_min_usd, self._credits.purchase_max_usd
         if not least <= amount <= most:
             limits = say("The amount must be from %(least)s to %(most)s.", least=dollars(least), most=dollars(most))
             raise InvalidInput(limits, field="amount_usd")
+
+    def _check(self, amount: Money, attempt: str) -> None:
+        self.check_amount(amount)
         if not ATTEMPT.fullmatch(attempt):
             raise InvalidInput(say("The form was not complete. Open Billing again."), field="attempt")
 
@@ -170,6 +188,7 @@ class Checkout:
                 customer=customer,
                 product=self._product,
                 page=self.page_of(purchase),
+                collects_tax_id=self.charges.collects_tax_id,
                 key=f"co:{purchase.id}",
             )
         except KeyReused:

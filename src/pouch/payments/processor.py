@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from pouch.base.ids import show_id
+from pouch.base.money import Money
 from pouch.payments.card_tests import TriedCard
 from pouch.payments.errors import ProcessorSilent
 from pouch.payments.objects import (
@@ -24,12 +25,14 @@ from pouch.payments.objects import (
     WarningObject,
 )
 from pouch.payments.refunds import Refund
-from pouch.payments.types import Event, Method, Mode, Payment, Purchase, Session, Setup
+from pouch.payments.types import CURRENCY, Event, Method, Mode, Payment, Purchase, Session, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import stripe
+    from stripe.params.checkout import SessionCreateParams as CreateSession
+    from stripe.params.checkout import SessionCreateParamsLineItem as LineItem
 
     from pouch.payments.sdk import Sdk
 
@@ -89,8 +92,12 @@ class Processor:
         )
         return customer.id
 
-    async def create_session(self, purchase: Purchase, *, customer: str, product: str, page: str, key: str) -> Session:
+    async def create_session(  # noqa: PLR0913 -- what differs between two purchases, by name
+        self, purchase: Purchase, *, customer: str, product: str, page: str, collects_tax_id: bool, key: str
+    ) -> Session:
         """Make the purchase's payment page; the same key makes it once. Paid or not, it leads back to `page`.
+
+        Credits, fee and the operator's own tax are lines of their own on it; the tax that Stripe works out is Stripe's.
 
         Raises KeyReused when anything but the key differs.
         """
@@ -98,30 +105,26 @@ class Processor:
         payment: stripe.params.checkout.SessionCreateParamsPaymentIntentData = {"metadata": metadata}
         if purchase.saves_card:
             payment["setup_future_usage"] = "off_session"
+        wanted: CreateSession = {
+            "mode": "payment",
+            "customer": customer,
+            "client_reference_id": purchase.shown_id,
+            "metadata": metadata,
+            "payment_intent_data": payment,
+            "line_items": lines_of(purchase, product),
+            "success_url": f"{page}?from=checkout",
+            "cancel_url": page,
+            "expires_at": int(purchase.session_expires_at.timestamp()),
+        }
+        if purchase.tax_mode == "automatic":
+            wanted["automatic_tax"] = {"enabled": True}
+        if collects_tax_id:
+            wanted["tax_id_collection"] = {"enabled": True}
+        if purchase.tax_mode == "automatic" or collects_tax_id:
+            # What the buyer types there is kept with the customer, as Stripe demands for both.
+            wanted["customer_update"] = {"address": "auto", "name": "auto"}
         session = await self._ask(
-            lambda client: client.v1.checkout.sessions.create_async(
-                {
-                    "mode": "payment",
-                    "customer": customer,
-                    "client_reference_id": purchase.shown_id,
-                    "metadata": metadata,
-                    "payment_intent_data": payment,
-                    "line_items": [
-                        {
-                            "quantity": 1,
-                            "price_data": {
-                                "currency": "usd",
-                                "unit_amount": purchase.amount.to_cents(),
-                                "product_data": {"name": product},
-                            },
-                        }
-                    ],
-                    "success_url": f"{page}?from=checkout",
-                    "cancel_url": page,
-                    "expires_at": int(purchase.session_expires_at.timestamp()),
-                },
-                {"idempotency_key": key},
-            )
+            lambda client: client.v1.checkout.sessions.create_async(wanted, {"idempotency_key": key})
         )
         return _read(_SESSION, session)
 
@@ -188,7 +191,7 @@ class Processor:
         made = await self._ask(
             lambda client: client.v1.payment_intents.create_async(
                 {
-                    "amount": purchase.amount.to_cents(),
+                    "amount": (purchase.total or purchase.before_tax).to_cents(),
                     "currency": "usd",
                     "customer": customer,
                     "payment_method": method,
@@ -383,6 +386,27 @@ class Processor:
 
 def _since(at: datetime) -> "stripe.params.PaymentIntentListParamsCreated":
     return {"gte": int(at.timestamp())}
+
+
+def lines_of(purchase: Purchase, product: str) -> "list[LineItem]":
+    """What the payment page lists: the credits, the fee, and the operator's own tax."""
+    lines = [_line(product, purchase.amount, purchase)]
+    if purchase.fee:
+        lines.append(_line("Fee", purchase.fee, purchase))
+    if purchase.tax:
+        lines.append(_line(purchase.tax_name, purchase.tax, purchase))
+    return lines
+
+
+def _line(name: str, amount: Money, purchase: Purchase) -> "LineItem":
+    line: LineItem = {
+        "quantity": 1,
+        "price_data": {"currency": CURRENCY, "unit_amount": amount.to_cents(), "product_data": {"name": name}},
+    }
+    if purchase.tax_mode == "automatic":
+        # Tax comes on top of what stands here.
+        line["price_data"]["tax_behavior"] = "exclusive"
+    return line
 
 
 def _read(shape: TypeAdapter[T], found: "stripe.StripeObject") -> T:

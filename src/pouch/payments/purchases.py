@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from pouch.base.database import Connection
 from pouch.base.errors import NotFound
@@ -17,9 +17,9 @@ from pouch.payments.types import Card, Mode, Order, Payment, Purchase, PurchaseS
 TABLE = "payment_purchases"
 
 _COLUMNS = """
-id, number, organization_id, person_id, email, attempt, mode, state, amount_nanos, created_at, session_expires_at,
-session_id, session_url, payment_id, card_brand, card_last4, credited_at, reason, quarantine, kind, saves_card,
-method_id
+id, number, organization_id, person_id, email, attempt, mode, state, amount_nanos, fee_nanos, tax_mode, tax_nanos,
+tax_name, created_at, session_expires_at, session_id, session_url, payment_id, card_brand, card_last4, credited_at,
+reason, quarantine, kind, saves_card, method_id
 """
 
 
@@ -91,12 +91,17 @@ async def lock_purchase(db: Connection, purchase_id: UUID) -> Purchase:
 
 
 async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) -> Purchase:
-    """The purchase of this attempt: a new one, or the one that the same attempt made before, whatever its amount."""
+    """The purchase of this attempt: a new one, or the one that the same attempt made before, whatever its amount.
+
+    Fee and tax are those of the order, and stay, whatever the operator changes while it is paid.
+    """
     await db.execute(
         """
         INSERT INTO payment_purchases
-            (id, organization_id, person_id, email, attempt, amount_nanos, saves_card, mode, session_expires_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, date_trunc('second', now()) + make_interval(secs => %s))
+            (id, organization_id, person_id, email, attempt, amount_nanos, saves_card, fee_nanos, tax_mode, tax_nanos,
+             tax_name, mode, session_expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                date_trunc('second', now()) + make_interval(secs => %s))
         ON CONFLICT ON CONSTRAINT payment_purchases_attempt DO NOTHING
         """,
         (
@@ -107,6 +112,10 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
             order.attempt,
             order.amount.nanos,
             order.saves_card,
+            order.fee.nanos,
+            order.tax_mode,
+            None if order.tax is None else order.tax.nanos,
+            order.tax_name,
             mode,
             life_s,
         ),
@@ -137,9 +146,9 @@ async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card
     await db.execute(
         """
         INSERT INTO payment_purchases
-            (id, organization_id, person_id, email, attempt, amount_nanos, mode, kind, method_id, session_expires_at,
-             card_brand, card_last4, due_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL)
+            (id, organization_id, person_id, email, attempt, amount_nanos, fee_nanos, tax_mode, tax_nanos, tax_name,
+             mode, kind, method_id, session_expires_at, card_brand, card_last4, due_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL)
         """,
         (
             purchase_id,
@@ -148,6 +157,10 @@ async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card
             order.email,
             order.attempt,
             order.amount.nanos,
+            order.fee.nanos,
+            order.tax_mode,
+            None if order.tax is None else order.tax.nanos,
+            order.tax_name,
             card.mode,
             card.stripe_id,
             card.brand,
@@ -182,8 +195,10 @@ async def mark_open(db: Connection, purchase_id: UUID, session: Session) -> bool
     return moved.rowcount == 1
 
 
-async def mark_credited(db: Connection, purchase_id: UUID, session_id: str | None, payment: Payment) -> bool:
-    """Move an unpaid purchase to `credited`. False when it was credited before.
+async def mark_credited(
+    db: Connection, purchase_id: UUID, session_id: str | None, payment: Payment, *, tax: Money = ZERO
+) -> bool:
+    """Move an unpaid purchase to `credited`, with the tax that was paid. False when it was credited before.
 
     This is the first guard against a second credit; the ledger's key is the other.
     """
@@ -191,11 +206,11 @@ async def mark_credited(db: Connection, purchase_id: UUID, session_id: str | Non
     moved = await db.execute(
         """
         UPDATE payment_purchases
-           SET state = 'credited', credited_at = now(), payment_id = %s, session_id = %s,
+           SET state = 'credited', credited_at = now(), payment_id = %s, session_id = %s, tax_nanos = %s,
                card_brand = %s, card_last4 = %s, reason = '', quarantine = '', due_at = NULL, lease_until = NULL
          WHERE id = %s AND state IN ('created', 'open', 'processing', 'failed', 'expired')
         """,
-        (payment.id, session_id, brand, last4, purchase_id),
+        (payment.id, session_id, tax.nanos, brand, last4, purchase_id),
     )
     return moved.rowcount == 1
 
@@ -363,11 +378,21 @@ async def store_customer(db: Connection, organization_id: UUID, mode: Mode, stri
 async def _read(db: Connection, where: str, *values: object) -> list[Purchase]:
     cursor = db.cursor(row_factory=dict_row)
     rows = await cursor.execute(f"SELECT {_COLUMNS} FROM payment_purchases {where}", values)
-    return [Purchase(amount=Money(row.pop("amount_nanos")), **row) for row in await rows.fetchall()]
+    return [_purchase(row) for row in await rows.fetchall()]
 
 
 async def _read_one(db: Connection, where: str, *values: object) -> Purchase | None:
     return next(iter(await _read(db, where, *values)), None)
+
+
+def _purchase(row: DictRow) -> Purchase:
+    tax = row.pop("tax_nanos")
+    return Purchase(
+        amount=Money(row.pop("amount_nanos")),
+        fee=Money(row.pop("fee_nanos")),
+        tax=None if tax is None else Money(tax),
+        **row,
+    )
 
 
 def _known(purchase: Purchase | None) -> Purchase:

@@ -6,15 +6,14 @@ from uuid import UUID
 import structlog
 
 from pouch.base.database import Connection
+from pouch.base.money import Money
 from pouch.ledger import accounts, thresholds
-from pouch.ledger.operations import Transfer
+from pouch.ledger.operations import SystemAccount, Transfer
 from pouch.ledger.posting import post
-from pouch.mail import outbox
-from pouch.payments import purchases, reversals
+from pouch.payments import confirmations, purchases, reversals
 from pouch.payments.hooks import Automatic
 from pouch.payments.types import Decline, Payment, Purchase, PurchaseState, Session, card_name
-from pouch.payments.verdict import Verdict, judge, judge_charge
-from pouch.web.filters import dollars, when
+from pouch.payments.verdict import Verdict, judge, judge_charge, tax_of
 
 _log = structlog.get_logger("pouch.payments")
 
@@ -28,7 +27,7 @@ async def settle(db: Connection, purchase_id: UUID, session: Session, *, page: s
     """
     purchase = await purchases.lock_purchase(db, purchase_id)
     customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
-    found = Found(session.id, session.payment, page, automatic)
+    found = Found(session, session.payment, page, automatic)
     return await _follow(db, purchase, judge(purchase, customer, session), found)
 
 
@@ -46,7 +45,7 @@ async def settle_charge(
 async def refuse_charge(db: Connection, purchase_id: UUID, verdict: Verdict, *, automatic: Automatic) -> Purchase:
     """A saved card was not charged and will not be: nothing exists at the processor that could still be paid."""
     purchase = await purchases.lock_purchase(db, purchase_id)
-    await _fail(db, purchase, verdict, ["created"], automatic)
+    await _fail(db, purchase, verdict, Found(None, None, "", automatic))
     return await purchases.get_purchase(db, purchase.id)
 
 
@@ -54,7 +53,7 @@ async def refuse_charge(db: Connection, purchase_id: UUID, verdict: Verdict, *, 
 class Found:
     """What the processor has for a purchase, our page about it, and who wants to hear of it."""
 
-    session_id: str | None
+    session: Session | None
     payment: Payment | None
     page: str
     automatic: Automatic
@@ -62,7 +61,7 @@ class Found:
     @property
     def unpaid(self) -> list[PurchaseState]:
         """The states from which it may go on: a charge of a saved card is never open, since there is no page."""
-        return ["open"] if self.session_id else ["created"]
+        return ["open"] if self.session else ["created"]
 
 
 async def _follow(db: Connection, purchase: Purchase, verdict: Verdict, found: Found) -> Purchase:
@@ -75,9 +74,9 @@ async def _follow(db: Connection, purchase: Purchase, verdict: Verdict, found: F
             if await purchases.quarantine(db, purchase.id, verdict.reason):
                 _log.error("payment_quarantined", purchase=purchase.shown_id, reason=verdict.reason)
         case "processing":
-            await purchases.move(db, purchase.id, "processing", since=found.unpaid)
+            await _wait(db, purchase, found)
         case "failed":
-            await _fail(db, purchase, verdict, found.unpaid, found.automatic)
+            await _fail(db, purchase, verdict, found)
         case "expired":
             await purchases.move(db, purchase.id, "expired", since=["open"])
         case "open":
@@ -103,55 +102,49 @@ async def note_pending(db: Connection, organization_id: UUID) -> None:
         await thresholds.set_pending(db, organization_id, await purchases.pending_total(db, organization_id))
 
 
-async def _fail(
-    db: Connection, purchase: Purchase, verdict: Verdict, unpaid: list[PurchaseState], automatic: Automatic
-) -> None:
-    if await purchases.move(db, purchase.id, "failed", since=[*unpaid, "processing"], reason=verdict.reason):
-        await automatic.declined(db, purchase, verdict.decline or Decline())
+async def _wait(db: Connection, purchase: Purchase, found: Found) -> None:
+    # Of a top-up its own room tells.
+    if await purchases.move(db, purchase.id, "processing", since=found.unpaid) and found.session:
+        await confirmations.tell_processing(db, purchase, page=found.page)
+
+
+async def _fail(db: Connection, purchase: Purchase, verdict: Verdict, found: Found) -> None:
+    if not await purchases.move(db, purchase.id, "failed", since=[*found.unpaid, "processing"], reason=verdict.reason):
+        return
+    await found.automatic.declined(db, purchase, verdict.decline or Decline())
+    if found.session:
+        await confirmations.tell_failed(db, purchase, verdict.reason, page=found.page)
 
 
 async def _credit(db: Connection, purchase: Purchase, found: Found) -> None:
     """Credit once: the state says whether it was done, and the ledger's key would refuse a second time anyway."""
     payment = found.payment
     assert payment is not None
-    if not await purchases.mark_credited(db, purchase.id, found.session_id, payment):
+    tax, session_id = tax_of(purchase, found.session), found.session.id if found.session else None
+    if not await purchases.mark_credited(db, purchase.id, session_id, payment, tax=tax):
         return
     # The room above locks its rule before the ledger locks the account, as it does everywhere.
     is_top_up = await found.automatic.paid(db, purchase)
+    before = (await accounts.balance(db, purchase.organization_id)).available
     card = card_name(*payment.method)
-    await post(
-        db,
-        [
-            Transfer(
-                key=f"pi:{payment.id}:credit",
-                debit="stripe_clearing",
-                credit=purchase.organization_id,
-                amount_nanos=purchase.amount.nanos,
-                kind="purchase",
-                cause=purchase.id,
-                note=f"Auto top-up, {card}" if is_top_up else card,
-            )
-        ],
-    )
+    await post(db, transfers_of(payment.id, purchase, tax, f"Auto top-up, {card}" if is_top_up else card))
     credited = await purchases.get_purchase(db, purchase.id)
-    assert credited.credited_at is not None
-    balance = await accounts.balance(db, purchase.organization_id)
-    paid_debt = await accounts.debt_paid_by(db, f"pi:{payment.id}:credit")
-    letter = outbox.Letter(
-        key=f"purchase:{purchase.id}",
-        to=purchase.email,
-        kind="top_up" if is_top_up else "purchase",
-        context={
-            "amount": dollars(purchase.amount),
-            "available": dollars(balance.available),
-            "before": dollars(balance.available - (purchase.amount - paid_debt)),
-            "paid_debt": dollars(paid_debt) if paid_debt else "",
-            "card": card,
-            "number": str(purchase.number),
-            "time": f"{when(credited.credited_at)} UTC",
-            "receipt_url": found.page,
-            "mode": purchase.mode,
-        },
+    await confirmations.tell_credited(
+        db, credited, "top_up" if is_top_up else "purchase", before=before, page=found.page
     )
-    await outbox.write(db, letter)
     _log.info("purchase_credited", purchase=purchase.shown_id, payment=payment.id)
+
+
+def transfers_of(payment_id: str, purchase: Purchase, tax: Money, note: str) -> list[Transfer]:
+    """Where the money of a payment goes: the credits to the customer, fee and tax to the operator's books."""
+    clearing: SystemAccount = "stripe_clearing"
+    cause = purchase.id
+    key = f"pi:{payment_id}"
+    wanted = [
+        Transfer(f"{key}:credit", clearing, purchase.organization_id, purchase.amount.nanos, "purchase", cause, note)
+    ]
+    if purchase.fee:
+        wanted.append(Transfer(f"{key}:fee", clearing, "revenue:fees", purchase.fee.nanos, "fee", cause))
+    if tax:
+        wanted.append(Transfer(f"{key}:tax", clearing, "tax_payable", tax.nanos, "tax", cause))
+    return wanted

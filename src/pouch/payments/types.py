@@ -6,10 +6,15 @@ from typing import Literal
 from uuid import UUID
 
 from pouch.base.ids import show_id
-from pouch.base.money import Money
+from pouch.base.money import ZERO, Money
+
+CURRENCY = "usd"
 
 Mode = Literal["live", "test", "embedded"]
 """Whose money: real, Stripe's test mode, or the embedded processor. Objects of one mode are unknown in another."""
+
+TaxMode = Literal["off", "fixed", "automatic"]
+"""fixed: the operator's own rate. automatic: Stripe works it out from the buyer's address."""
 
 PurchaseState = Literal[
     "created",
@@ -39,9 +44,15 @@ class Order:
     person_id: UUID
     email: str
     amount: Money
+    """The credits."""
     attempt: str
     saves_card: bool = False
     """The buyer agrees to have the card saved and charged later."""
+    fee: Money = ZERO
+    tax: Money | None = ZERO
+    """None when Stripe works it out."""
+    tax_mode: TaxMode = "off"
+    tax_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ class Purchase:
     mode: Mode
     state: PurchaseState
     amount: Money
+    """The credits; fee and tax come on top."""
     created_at: datetime
     session_expires_at: datetime
     session_id: str | None
@@ -74,11 +86,26 @@ class Purchase:
     saves_card: bool = False
     method_id: str | None = None
     """The saved card that a top-up charges, as the processor calls it."""
+    fee: Money = ZERO
+    tax_mode: TaxMode = "off"
+    tax: Money | None = ZERO
+    """None until Stripe has worked it out."""
+    tax_name: str = ""
 
     @property
     def shown_id(self) -> str:
         """The id as people, links and the card processor see it."""
         return show_id("pur", self.id)
+
+    @property
+    def before_tax(self) -> Money:
+        """Credits and fee."""
+        return self.amount + self.fee
+
+    @property
+    def total(self) -> Money | None:
+        """What is paid; None while the tax is not known."""
+        return None if self.tax is None else self.before_tax + self.tax
 
     @property
     def card(self) -> str:
@@ -232,6 +259,13 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class TotalDetails:
+    """What a session's total is made of, beside the items."""
+
+    amount_tax: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A Checkout Session. `payment_intent` is the payment itself where it was fetched with it."""
 
@@ -244,6 +278,8 @@ class Session:
     payment_intent: Payment | str | None = None
     mode: str = "payment"
     setup_intent: Setup | str | None = None
+    amount_total: int | None = None
+    total_details: TotalDetails | None = None
 
     @property
     def setup(self) -> Setup | None:
@@ -254,6 +290,11 @@ class Session:
     def payment(self) -> Payment | None:
         """The payment, once there is one."""
         return self.payment_intent if isinstance(self.payment_intent, Payment) else None
+
+    @property
+    def tax(self) -> Money:
+        """The tax that the payment page worked out."""
+        return Money.from_cents(self.total_details.amount_tax if self.total_details else 0)
 
 
 @dataclass(frozen=True, slots=True)

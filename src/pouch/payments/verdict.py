@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pouch.base.ids import show_id
-from pouch.payments.types import Decline, Payment, Purchase, Session
-
-CURRENCY = "usd"
+from pouch.base.money import ZERO, Money
+from pouch.payments.types import CURRENCY, Decline, Payment, Purchase, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,13 @@ def judge(purchase: Purchase, customer: str | None, session: Session) -> Verdict
 
 
 def differences(purchase: Purchase, customer: str | None, session: Session | None, payment: Payment) -> list[str]:
-    """What the processor's objects say otherwise than our rows, one sentence each; none, and it may be credited."""
+    """What the processor's objects say otherwise than our rows, one sentence each; none, and it may be credited.
+
+    The whole must be there: credits, fee and tax. Only a tax that Stripe works out is read from its session.
+    """
     organization = show_id("org", purchase.organization_id)
-    cents = purchase.amount.to_cents()
+    tax = tax_of(purchase, session)
+    cents = (purchase.before_tax + tax).to_cents()
     said: list[tuple[str, object, object]] = [
         ("amount in cents", cents, payment.amount_received),
         ("currency", CURRENCY, payment.currency),
@@ -72,6 +75,15 @@ def differences(purchase: Purchase, customer: str | None, session: Session | Non
     # Unknown to us after a crash between making and storing it; the key makes sure that there is only one.
     if session is not None and purchase.session_id is not None:
         said.append(("session", purchase.session_id, session.id))
+    if session is not None and session.amount_total is not None:
+        said.append(("total in cents", cents, session.amount_total))
     if purchase.payment_id is not None:
         said.append(("payment", purchase.payment_id, payment.id))
     return [f"{what}: {ours} asked, {theirs} found" for what, ours, theirs in said if ours != theirs]
+
+
+def tax_of(purchase: Purchase, session: Session | None) -> Money:
+    """The tax of a purchase: what was said before it began, or else what its payment page worked out."""
+    if purchase.tax is not None:
+        return purchase.tax
+    return session.tax if session is not None else ZERO

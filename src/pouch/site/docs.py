@@ -9,6 +9,7 @@ from starlette.routing import Route
 from pouch.base.errors import NotFound
 from pouch.base.languages import say
 from pouch.catalog.snapshot import Catalog
+from pouch.payments.charges import Charges
 from pouch.site.public import public_page
 from pouch.web.pages import Web
 
@@ -69,5 +70,6 @@ class DocsPages:
             pages=PAGES,
             model=min(models, key=lambda model: not model.is_free, default=None),
             credits=self._web.settings.file.credits,
+            charges=Charges.of(self._web.settings.file.payments),
             sells=self._sells,
         )

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from pouch.base.money import Money
 from pouch.catalog.snapshot import Catalog
+from pouch.payments.charges import Charges
 from pouch.site.docs import DocsPages
 from pouch.site.examples import example_model, example_slip, example_works, first_purchase
 from pouch.site.models_page import ModelPages
@@ -88,6 +89,7 @@ class SitePages:
             sells=self._sells,
             credits=self._credits,
             agent_hour=await self._agent_hour(),
+            charges=Charges.of(self._web.settings.file.payments),
         )
 
     async def _agent_hour(self) -> Money | None:

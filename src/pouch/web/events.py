@@ -49,8 +49,10 @@ _HEADERS = {
 class _Listener:
     """One open stream. It holds no queue: only what it was told last, and whether there is news."""
 
-    request: Request
-    viewer: Viewer
+    opener_id: UUID
+    """The session or key that opened it."""
+    organization_id: UUID
+    is_still_allowed: Callable[[], Awaitable[bool]]
     told: dict[str, str] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     is_new: bool = True
@@ -92,16 +94,30 @@ class Streams:
         # No page and no way to sign in: what asks here is a script, which only needs to know that it may stop.
         if viewer is None or request.query_params.get("of") != show_id("org", viewer.organization_id):
             return Response(status_code=401)
+
+        async def is_still_allowed() -> bool:
+            found = await self._web.find_viewer(request)
+            return found is not None and (found.session_id, found.organization_id) == (
+                viewer.session_id,
+                viewer.organization_id,
+            )
+
+        return self.open(request, viewer.session_id, viewer.organization_id, is_still_allowed)
+
+    def open(
+        self, request: Request, opener_id: UUID, organization_id: UUID, is_still_allowed: Callable[[], Awaitable[bool]]
+    ) -> Response:
+        """Open a stream for somebody who may have it, for as long as `is_still_allowed`, which each beat asks.
+
+        Raises TooManyRequests when the opener or the organization has enough of them.
+        """
         if request.method == "HEAD":
             return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
-        sessions = Counter(listener.viewer.session_id for listener in self._listeners)
-        organizations = Counter(listener.viewer.organization_id for listener in self._listeners)
-        if (
-            sessions[viewer.session_id] >= PER_SESSION_MAX
-            or organizations[viewer.organization_id] >= PER_ORGANIZATION_MAX
-        ):
+        openers = Counter(listener.opener_id for listener in self._listeners)
+        organizations = Counter(listener.organization_id for listener in self._listeners)
+        if openers[opener_id] >= PER_SESSION_MAX or organizations[organization_id] >= PER_ORGANIZATION_MAX:
             raise TooManyRequests("There are enough streams for this already.", retry_after_s=60)
-        listener = _Listener(request, viewer)
+        listener = _Listener(opener_id, organization_id, is_still_allowed)
         self._listeners.add(listener)
         self._somebody.set()
         return _Stream(self._events(listener), lambda: self._forget(listener))
@@ -124,7 +140,7 @@ class Streams:
     async def tick(self) -> None:
         """Look once, and wake those who have news."""
         listeners = list(self._listeners)
-        watched = {listener.viewer.organization_id for listener in listeners}
+        watched = {listener.organization_id for listener in listeners}
         if not watched:
             self._states.clear()
             self._somebody.clear()
@@ -133,7 +149,7 @@ class Streams:
         changed = {each for each, state in states.items() if state != self._states.get(each)}
         self._states = dict(states)
         for listener in listeners:
-            if listener.is_new or listener.viewer.organization_id in changed:
+            if listener.is_new or listener.organization_id in changed:
                 listener.is_new = False
                 listener.news.set()
 
@@ -152,27 +168,22 @@ class Streams:
                 async with asyncio.timeout_at(beat_at):
                     await listener.news.wait()
             except TimeoutError:
-                if not await self._is_still_signed_in(listener):
+                if not await self._is_still_allowed(listener):
                     return
                 yield b":\n\n"
                 beat_at = clock() + self._beat_every_s
                 continue
             listener.news.clear()
-            for name, text in self._states.get(listener.viewer.organization_id, {}).items():
+            for name, text in self._states.get(listener.organization_id, {}).items():
                 if listener.told.get(name) != text:
                     listener.told[name] = text
                     yield f"event: {name}\ndata: {text}\n\n".encode()
 
-    async def _is_still_signed_in(self, listener: _Listener) -> bool:
+    async def _is_still_allowed(self, listener: _Listener) -> bool:
         try:
-            found = await self._web.find_viewer(listener.request)
+            return await listener.is_still_allowed()
         except (psycopg.Error, PoolTimeout, OSError):
             return True  # nobody can say now; the next beat asks again
-        before = listener.viewer
-        return found is not None and (found.session_id, found.organization_id) == (
-            before.session_id,
-            before.organization_id,
-        )
 
     def _forget(self, listener: _Listener) -> None:
         self._listeners.discard(listener)

@@ -235,9 +235,14 @@ def show_session(session: Session) -> Json:
     return {
         "id": session.id,
         "object": "checkout.session",
-        "amount_subtotal": None if session.mode == "setup" else session.amount_cents,
+        "amount_subtotal": None if session.mode == "setup" else session.amount_cents - session.tax_cents,
         "amount_total": None if session.mode == "setup" else session.amount_cents,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "automatic_tax": {
+            "enabled": session.computes_tax,
+            "liability": {"type": "self"} if session.computes_tax else None,
+            "provider": "stripe" if session.computes_tax else None,
+            "status": "complete" if session.computes_tax else None,
+        },
         "cancel_url": session.cancel_url,
         "client_reference_id": session.client_reference_id,
         "client_secret": None,
@@ -265,7 +270,7 @@ def show_session(session: Session) -> Json:
         "status": session.status,
         "subscription": None,
         "success_url": session.success_url,
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": session.tax_cents},
         "ui_mode": "hosted_page",
         "url": session.url if session.status == "open" else None,
     }

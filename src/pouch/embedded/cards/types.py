@@ -152,6 +152,7 @@ class Session(Row):
     status: Literal["open", "complete", "expired"]
     payment_status: Literal["unpaid", "paid", "no_payment_required"]
     amount_cents: int
+    """All that is paid, `tax_cents` among it."""
     line_items: list[Json]
     method_types: list[str]
     customer_id: str | None
@@ -167,6 +168,8 @@ class Session(Row):
     success_url: str
     cancel_url: str | None
     metadata: Metadata
+    computes_tax: bool
+    tax_cents: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

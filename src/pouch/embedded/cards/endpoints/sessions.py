@@ -12,6 +12,8 @@ from pouch.embedded.cards.idempotency import Answer
 from pouch.embedded.cards.sessions import expire as expire_session
 from pouch.embedded.cards.types import CURRENCY, Customer, Json, Session, new_id
 
+TAX_PERCENT = 10
+"""Of everything, everywhere: what `automatic_tax` works out here."""
 LIFE_MIN, LIFE_MAX = timedelta(minutes=30), timedelta(hours=24)
 METHOD_TYPES = ["card", "us_bank_account"]
 _LOOKS_ONLY = (
@@ -30,8 +32,8 @@ async def create(call: Call) -> Answer:
     form.skip(*_LOOKS_ONLY)
     mode = form.one_of("mode", "payment", "setup") or "payment"
     _only(form, "ui_mode", "hosted_page")
-    _only(form.group("automatic_tax"), "enabled", "false")
     customer_id = await find_named(call, Customer, "customer")
+    computes_tax = _computes_tax(form, customer_id)
     email = form.text("customer_email", length_max=512)
     if customer_id is not None and email is not None:
         raise Refusal("You may only specify one of these parameters: customer, customer_email.", param="customer")
@@ -39,6 +41,7 @@ async def create(call: Call) -> Answer:
         return await _create_setup(call, customer_id, email)
     items = [_read_item(item) for item in form.items("line_items")]
     amount = sum(cents for cents, _ in items)
+    tax = (amount * TAX_PERCENT + 50) // 100 if computes_tax else 0
     intent_data = form.group("payment_intent_data")
     keeps_card = intent_data.one_of("setup_future_usage", "on_session", "off_session")
     session_id = new_id("cs_test", 58)
@@ -48,7 +51,7 @@ async def create(call: Call) -> Answer:
         expires_at=_expires_at(call),
         status="open",
         payment_status="unpaid",
-        amount_cents=check_amount(amount, "line_items"),
+        amount_cents=check_amount(amount + tax, "line_items"),
         line_items=[shown for _, shown in items],
         method_types=_method_types(form),
         customer_id=customer_id,
@@ -64,6 +67,8 @@ async def create(call: Call) -> Answer:
         success_url=_url(form, "success_url", form.needed("success_url")),
         cancel_url=_url(form, "cancel_url", cancel) if (cancel := form.text("cancel_url")) else None,
         metadata=form.metadata(),
+        computes_tax=computes_tax,
+        tax_cents=tax,
     )
     return await call.reply(await store.add(call.db, session))
 
@@ -106,6 +111,8 @@ async def _create_setup(call: Call, customer_id: str | None, email: str | None) 
         success_url=_url(form, "success_url", form.needed("success_url")),
         cancel_url=_url(form, "cancel_url", cancel) if (cancel := form.text("cancel_url")) else None,
         metadata=form.metadata(),
+        computes_tax=False,
+        tax_cents=0,
     )
     return await call.reply(await store.add(call.db, session))
 
@@ -123,6 +130,31 @@ async def expire(call: Call) -> Answer:
     return await call.reply(await expire_session(call.desk, session))
 
 
+def _computes_tax(form: Form, customer_id: str | None) -> bool:
+    """Whether tax is to be worked out, by Stripe's rules about what may be kept with a customer who exists."""
+    automatic, tax_id = form.group("automatic_tax"), form.group("tax_id_collection")
+    update = form.group("customer_update")
+    computes, collects = automatic.flag("enabled"), tax_id.flag("enabled")
+    address = update.one_of("address", "auto", "never") == "auto"
+    name = update.one_of("name", "auto", "never") == "auto"
+    if customer_id is None and (address or name):
+        raise Refusal("`customer_update` can only be used with `customer`.", param="customer_update")
+    if customer_id is not None and computes and not address:
+        raise Refusal(
+            "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a valid address to "
+            "the Customer or set `customer_update[address]` to 'auto' to save the address entered in Checkout.",
+            code="customer_tax_location_invalid",
+            param="automatic_tax",
+        )
+    if customer_id is not None and collects and not name:
+        raise Refusal(
+            "Tax ID collection requires updating business name on the customer. To enable tax ID collection for an "
+            "existing customer, please set `customer_update[name]` to `auto`.",
+            param="tax_id_collection",
+        )
+    return computes
+
+
 def _only(form: Form, key: str, supported: str) -> None:
     if form.text(key) not in {None, supported}:
         raise Refusal(f"This processor only knows {form.name(key)}={supported}.", param=form.name(key))
@@ -130,6 +162,7 @@ def _only(form: Form, key: str, supported: str) -> None:
 
 def _read_item(item: Form) -> tuple[int, Json]:
     price, quantity = item.group("price_data"), item.whole("quantity") or 1
+    price.one_of("tax_behavior", "exclusive")
     read_currency(price, "currency")
     unit, product = price.whole("unit_amount") or 0, price.group("product_data")
     name, description = product.needed("name"), product.text("description")
