@@ -36,9 +36,16 @@ _ETC_OF_OURS = ("passwd", "group", "hosts", "nsswitch.conf")
 
 
 def bubblewrap_arguments(  # noqa: PLR0913 -- everything that decides what is seen
-    spec: RunSpec, command: Command, place: Place, sockets: Sockets, *, info_fd: int, seccomp_fd: int | None
+    spec: RunSpec,
+    command: Command,
+    place: Place,
+    sockets: Sockets,
+    *,
+    info_fd: int,
+    seccomp_fd: int | None,
+    before: tuple[str, ...] = (),
 ) -> list[str]:
-    """Everything behind the word bwrap."""
+    """Everything behind the word bwrap; `before` comes before the program, inside."""
     has_egress = sockets.egress is not None
     words = [*_namespaces(), *_system(place.folder / ETC)]
     words += ["--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108 -- the sandbox's own
@@ -52,7 +59,7 @@ def bubblewrap_arguments(  # noqa: PLR0913 -- everything that decides what is se
     words += ["--info-fd", str(info_fd)]
     if seccomp_fd is not None:
         words += ["--seccomp", str(seccomp_fd)]
-    return [*words, "--", *whole_argv(command, has_egress=has_egress)]
+    return [*words, "--", *before, *whole_argv(command, has_egress=has_egress)]
 
 
 @cache

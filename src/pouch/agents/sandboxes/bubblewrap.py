@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import platform
+import re
 import resource
 import shutil
 import signal
@@ -151,7 +153,15 @@ class BubbleLauncher:
         info, info_write = os.pipe()
         seccomp = _memory_file(seccomp_filter())
         fds = [info_write, *([seccomp] if seccomp is not None else [])]
-        words = bubblewrap_arguments(spec, command, self._place, sockets, info_fd=info_write, seccomp_fd=seccomp)
+        words = bubblewrap_arguments(
+            spec,
+            command,
+            self._place,
+            sockets,
+            info_fd=info_write,
+            seccomp_fd=seccomp,
+            before=self._before(spec.limits),
+        )
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._outer(spec.limits),
@@ -194,11 +204,23 @@ class BubbleLauncher:
             words.append(f"--as={limits.memory_bytes}")
         return [*words, "--"]
 
+    def _before(self, limits: Limits) -> tuple[str, ...]:
+        """Where no group counts processes: newer kernels count them in each user namespace by itself."""
+        if "pids" in self._group.limits or not counts_in_namespaces():
+            return ()
+        return ("prlimit", f"--nproc={limits.processes}", "--")
+
     def _signal_all(self, signal_: signal.Signals) -> None:
         for init_pid in self._inits:
             for pid in descendants_of(init_pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal_)
+
+
+def counts_in_namespaces() -> bool:
+    """Whether the kernel counts the processes of a user namespace apart from its account's others: since 5.14."""
+    numbers = re.match(r"(\d+)\.(\d+)", platform.release())
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (5, 14)
 
 
 async def _read_info(fd: int, process: asyncio.subprocess.Process) -> bytes:
