@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,9 @@ def test_the_coder_makes_a_real_commit_with_passing_tests_and_its_bill_adds_up(
     run = until(over, what="the run to end", timeout_s=120, log=pouch.log)
     events = api(pouch, key, "GET", f"/agent-runs/{run_id}/events").json()["events"]
     assert run["state"] == "succeeded", (run, events)
+    asked_at = datetime.fromisoformat(run["created_at"])
+    first_turn = next(datetime.fromisoformat(event["at"]) for event in events if event["type"] == "usage")
+    print(f"from the start to the first turn of the model: {(first_turn - asked_at).total_seconds():.2f} s")
     print(f"from the start to the end: {time.monotonic() - begun:.1f} s, of which {run['ran_s']} s ran")
 
     assert [commit["subject"] for commit in run["result"]["commits"]] == ["Print a greeting"]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from pouch.agents.engines.choosing import engines_of
 from pouch.agents.engines.driving import Driving, drive
 from pouch.agents.engines.lines import event_of
@@ -33,6 +35,9 @@ from pouch.agents.workshop import Before, OnEvent, SetupFailed
 from pouch.settings import Settings
 
 SET_UP_TIMEOUT_S = 600
+LEFT_BEHIND_MAX_S = 3 * 24 * 3600
+
+log = structlog.get_logger(__name__)
 
 
 class Machine:
@@ -85,6 +90,11 @@ class Machine:
     async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
         """What a worker of this machine that is gone left of an attempt."""
         return await self._backend.adopt(replace(spec, limits=self._limits), notify)
+
+    async def sweep(self) -> None:
+        """Remove what crashes left behind, and whose work nobody came to save for so long."""
+        for name in await self._backend.sweep(older_than_s=LEFT_BEHIND_MAX_S):
+            log.warning("sandbox_swept", sandbox=name)
 
     async def fetch(self, sandbox: Sandbox, repository: Repository, branch: str, before: Before) -> Cloned:
         """Clone, and begin the run's branch where the attempt before it ended."""

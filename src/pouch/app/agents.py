@@ -1,5 +1,7 @@
 """Agents in the processes of Pouch: who starts runs, who works on them, and what pages say of them."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -21,6 +23,8 @@ from pouch.catalog.agent_price import agent_price
 from pouch.catalog.snapshot import Catalog
 from pouch.settings import Settings
 from pouch.web.viewer import Viewer
+
+SWEEP_EVERY_S = 3600
 
 log = structlog.get_logger()
 
@@ -57,6 +61,15 @@ async def agent_jobs(settings: Settings, database: Database) -> AgentJobs | None
         running_max=settings.file.agents.running_max,
         place_of=partial(_place_of, seal_of(settings)),
     )
+
+
+async def sweep_sandboxes(settings: Settings, stop: asyncio.Event) -> None:
+    """Remove now and then what crashes left on this machine: nobody else can."""
+    machine = machine_of(settings)
+    while not stop.is_set():
+        await machine.sweep()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)
 
 
 def agents_price(database: Database) -> Callable[[], Awaitable[Money | None]]:

@@ -11,7 +11,7 @@ import uvloop
 from pouch.agents.forgetting import forget_old
 from pouch.agents.hooks import HookJobs
 from pouch.agents.schedules import ScheduleJobs
-from pouch.app.agents import agent_jobs, asking_of, hook_seal_of
+from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes
 from pouch.app.far_ends import test_models_url
 from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
@@ -109,6 +109,7 @@ async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
                 if agents is not None:
                     agents.register(jobs)
                     group.create_task(agents.show(stop), name="worker of agents")
+                    group.create_task(sweep_sandboxes(settings, stop), name="places of agents")
                 watching = group.create_task(catalog.run(), name="catalog")
                 await jobs.run(stop)
                 watching.cancel()

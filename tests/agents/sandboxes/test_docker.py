@@ -20,7 +20,7 @@ SPEC = RunSpec(
     setup_secrets={"TOKEN": "hunter2"},
     setup_egress=Egress(("files.example",)),
 )
-PLACE = Place(Path("/p/run-1"), Account(1_900_000_000), Path("/run/s"), has_quota=True)
+PLACE = Place(Path("/p/run-1"), Account(1_900_000_000), Path("/run/s"), lock=-1, has_quota=True)
 
 
 def arguments(command: Command, sockets: Sockets, spec: RunSpec = SPEC) -> list[str]:

@@ -1,5 +1,6 @@
 """Places that outlast their worker, and what is never removed with them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,11 @@ async def test_a_place_that_a_worker_left_behind_is_saved_and_destroyed(root: Pa
         base = await cloned(sandbox, source)
         await sandbox.bash("echo kept > kept.txt")
         await sandbox.sandbox.stop(0)
-        # What a dead process no longer has.
-        sandbox.sandbox.place.account.free()
-
         other = Bubblewrap(root)
+        assert await other.adopt(SPEC, lambda _: None) is None, "its worker is alive"
+        # What a dead process no longer has.
+        sandbox.sandbox.place.release()
+
         assert await other.leftovers() == ["run-1"]
         found = await other.adopt(SPEC, lambda _: None)
         assert found is not None
@@ -36,6 +38,19 @@ async def test_a_place_that_a_worker_left_behind_is_saved_and_destroyed(root: Pa
         await found.destroy()
         assert await other.leftovers() == []
         assert await other.adopt(SPEC, lambda _: None) is None
+
+
+async def test_what_nobody_came_for_is_swept(root: Path) -> None:
+    """And never what a living worker has, however old."""
+    async with box(root) as living, box(root, name="run-2") as dead:
+        for each in (living, dead):
+            await each.sandbox.stop(0)
+            os.utime(each.sandbox.place.folder, (0, 0))
+        dead.sandbox.place.release()
+        backend = Bubblewrap(root)
+        assert await backend.sweep(older_than_s=10**12) == []
+        assert await backend.sweep(older_than_s=3600) == ["run-2"]
+        assert await backend.leftovers() == ["run-1"]
 
 
 async def test_a_name_is_used_once(root: Path) -> None:

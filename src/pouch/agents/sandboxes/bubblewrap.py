@@ -16,7 +16,7 @@ from pouch.agents.sandboxes.arguments import ETC, bubblewrap_arguments
 from pouch.agents.sandboxes.cgroups import Group, Hierarchies, find_hierarchies
 from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
 from pouch.agents.sandboxes.host import HostSandbox, Launched, Outside
-from pouch.agents.sandboxes.place import Place, find_place, make_place, names_of_places
+from pouch.agents.sandboxes.place import Place, find_place, make_place, names_of_places, sweep_places
 from pouch.agents.sandboxes.probing import probe_bubblewrap
 from pouch.agents.sandboxes.process import children_of, descendants_of, read_init_pid
 from pouch.agents.sandboxes.seccomp import seccomp_filter
@@ -75,6 +75,10 @@ class Bubblewrap:
     async def leftovers(self) -> Sequence[str]:
         """The names of all places."""
         return names_of_places(self._root)
+
+    async def sweep(self, *, older_than_s: float) -> Sequence[str]:
+        """Remove what no living worker has and nobody came for."""
+        return await sweep_places(self._root, older_than_s=older_than_s)
 
     async def _open(self, spec: RunSpec, place: Place, notify: Notify) -> HostSandbox:
         assert self._hierarchies is not None

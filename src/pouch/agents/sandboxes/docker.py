@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
 from pouch.agents.sandboxes.host import HostSandbox, Launched, Outside
-from pouch.agents.sandboxes.place import Place, find_place, make_place, names_of_places
+from pouch.agents.sandboxes.place import Place, find_place, make_place, names_of_places, sweep_places
 from pouch.agents.sandboxes.types import BackendName, Capability, Command, Notify, Probe, RunSpec
 from pouch.agents.sandboxes.visible import Sockets, environment, places, whole_argv
 
@@ -78,6 +78,10 @@ class Docker:
     async def leftovers(self) -> Sequence[str]:
         """The names of all places."""
         return names_of_places(self._root)
+
+    async def sweep(self, *, older_than_s: float) -> Sequence[str]:
+        """Remove what no living worker has and nobody came for."""
+        return await sweep_places(self._root, older_than_s=older_than_s)
 
     async def _open(self, spec: RunSpec, place: Place, notify: Notify) -> HostSandbox:
         launcher = DockerLauncher(place, self._image, spec.name, self._runtime)

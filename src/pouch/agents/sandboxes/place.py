@@ -10,6 +10,7 @@ NAME/out           /out of the sandbox that saves; not on the disk, which may be
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from pouch.agents.sandboxes.types import Limits
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 SYSTEM = Path("/var/lib/pouch/agents")
+LOCK = "lock"
 PROGRAMS = "programs"
 """A copy of `agents/inside`."""
 SOURCE = "source"
@@ -35,7 +38,7 @@ MAKE_TIMEOUT_S = 60
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """One sandbox's folder, made or found."""
 
@@ -43,12 +46,21 @@ class Place:
     account: Account
     sockets: Path
     """A short, private folder: the path of a socket has 107 bytes at most."""
+    lock: int
+    """Held as long as a living worker has the place."""
     has_quota: bool
     """Whether the disk is full when it is full. Else somebody must watch (`watching.py`)."""
 
     def part(self, name: str) -> Path:
         """A folder of the disk."""
         return self.folder / "disk" / name
+
+    def release(self) -> None:
+        """Let others have it, as the end of our process would. Repeats safely."""
+        self.account.free()
+        lock, self.lock = self.lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     @property
     def out(self) -> Path:
@@ -70,6 +82,7 @@ async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) 
     assert NAME.fullmatch(name), name
     folder = root / name
     account: Account | None = None
+    lock: int | None = None
     try:
         for parent in [*reversed(root.parents), root]:
             if not parent.exists():
@@ -77,10 +90,11 @@ async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) 
                 parent.chmod(0o711)
         folder.mkdir(mode=0o711)
         folder.chmod(0o711)
+        lock = _lock(folder)
         account = take_account(_taken(root))
         (folder / "disk").mkdir()
         has_quota = may_mount and await _mount(folder, limits, account)
-        place = Place(folder, account, _sockets(account), has_quota)
+        place = Place(folder, account, _sockets(account), lock, has_quota)
         place.out.mkdir(mode=0o700)
         for part in PARTS:
             place.part(part).mkdir(mode=0o700)
@@ -92,6 +106,8 @@ async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) 
     except BaseException as error:
         if account is not None:
             account.free()
+        if lock is not None:
+            os.close(lock)
         await _take_away(folder)
         if not isinstance(error, OSError):
             raise
@@ -100,18 +116,27 @@ async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) 
 
 
 async def find_place(root: Path, name: str) -> Place | None:
-    """A place that a worker left behind, mounted again where it was not any more. None when it holds nothing."""
+    """A place that a worker left behind, mounted again where it was not any more.
+
+    None when it holds nothing, or when its worker is alive.
+    """
     folder = root / name
+    try:
+        lock = _lock(folder)
+    except OSError:
+        return None
     try:
         meta = json.loads((folder / "meta.json").read_text())
         account = take_account(set(), wanted=meta["uid"])
         if not (folder / "disk/work").is_dir() and (folder / "image").exists():
             await run_program("mount", "-o", "loop,nodev,nosuid", str(folder / "image"), str(folder / "disk"))
     except (OSError, ValueError, KeyError):
+        os.close(lock)
         return None
-    place = Place(folder, account, _sockets(account), bool(meta["has_quota"]))
+    place = Place(folder, account, _sockets(account), lock, bool(meta["has_quota"]))
     if not place.part("work").is_dir():
         account.free()
+        os.close(lock)
         return None
     shutil.rmtree(meta["sockets"], ignore_errors=True)
     shutil.rmtree(place.out, ignore_errors=True)
@@ -131,7 +156,28 @@ async def remove_place(place: Place) -> None:
     """Remove it with everything in it. Repeats safely. Raises SandboxFailed when it is still in use."""
     shutil.rmtree(place.sockets, ignore_errors=True)
     await _take_away(place.folder)
-    place.account.free()
+    place.release()
+
+
+async def sweep_places(root: Path, *, older_than_s: float) -> list[str]:
+    """Remove places that no living worker has and that are older: what a crash left, and nobody came to save."""
+    swept: list[str] = []
+    for name in names_of_places(root):
+        folder = root / name
+        try:
+            if time.time() - folder.stat().st_mtime < older_than_s:
+                continue
+            lock = _lock(folder)
+        except OSError:
+            continue
+        try:
+            await _take_away(folder)
+            swept.append(name)
+        except SandboxFailed:
+            continue
+        finally:
+            os.close(lock)
+    return swept
 
 
 async def _mount(folder: Path, limits: Limits, account: Account) -> bool:
@@ -208,6 +254,17 @@ async def run_program(*words: str) -> None:
         raise OSError(f"{words[0]} took too long") from None
     if process.returncode:
         raise OSError(f"{words[0]}: {said.decode(errors='replace').strip()[-300:]}")
+
+
+def _lock(folder: Path) -> int:
+    """Take a place for this process. Raises OSError when another one has it."""
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _sockets(account: Account) -> Path:

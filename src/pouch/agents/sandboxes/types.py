@@ -247,6 +247,10 @@ class Backend(Protocol):
         """The names of all places that are there, for the reaper."""
         ...
 
+    async def sweep(self, *, older_than_s: float) -> Sequence[str]:
+        """Remove what no living worker has and nobody came for: the names."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:
