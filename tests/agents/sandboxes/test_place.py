@@ -51,6 +51,7 @@ async def test_what_nobody_came_for_is_swept(root: Path) -> None:
         assert await backend.sweep(older_than_s=10**12) == []
         assert await backend.sweep(older_than_s=3600) == ["run-2"]
         assert await backend.leftovers() == ["run-1"]
+        assert not dead.sandbox.place.sockets.exists()
 
 
 async def test_a_name_is_used_once(root: Path) -> None:

@@ -171,6 +171,8 @@ async def sweep_places(root: Path, *, older_than_s: float) -> list[str]:
         except OSError:
             continue
         try:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                shutil.rmtree(json.loads((folder / "meta.json").read_text())["sockets"], ignore_errors=True)
             await _take_away(folder)
             swept.append(name)
         except SandboxFailed:
