@@ -67,7 +67,10 @@ async def sweep_sandboxes(settings: Settings, stop: asyncio.Event) -> None:
     """Remove now and then what crashes left on this machine: nobody else can."""
     machine = machine_of(settings)
     while not stop.is_set():
-        await machine.sweep()
+        try:
+            await machine.sweep()
+        except OSError as error:
+            log.warning("sandboxes_not_swept", error=type(error).__name__)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)
 

@@ -212,7 +212,8 @@ async def _take_away(folder: Path) -> None:
         except OSError as error:
             raise SandboxFailed(f"{mounted} is still in use.") from error
     # What is mounted from elsewhere must never be removed with the folder.
-    assert not mounts_below(folder), folder
+    if mounts_below(folder):
+        raise SandboxFailed(f"Something is still mounted in {folder}.")
     await asyncio.to_thread(_remove, folder)
 
 
