@@ -1,5 +1,6 @@
 """/docs: how credits and the API work here. Plain templates, so that what they say follows the settings."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -8,6 +9,7 @@ from starlette.routing import Route
 
 from pouch.base.errors import NotFound
 from pouch.base.languages import say
+from pouch.base.money import Money
 from pouch.catalog.snapshot import Catalog
 from pouch.payments.charges import Charges
 from pouch.site.public import public_page
@@ -43,10 +45,13 @@ PAGES = (
 class DocsPages:
     """The index and its pages."""
 
-    def __init__(self, web: Web, catalog: Catalog, *, sells: bool) -> None:
+    def __init__(
+        self, web: Web, catalog: Catalog, *, sells: bool, agent_hour: Callable[[], Awaitable[Money | None]]
+    ) -> None:
         self._web = web
         self._catalog = catalog
         self._sells = sells
+        self._agent_hour = agent_hour
 
     def routes(self) -> list[Route]:
         """Where the pages are."""
@@ -72,4 +77,5 @@ class DocsPages:
             credits=self._web.settings.file.credits,
             charges=Charges.of(self._web.settings.file.payments),
             sells=self._sells,
+            agent_hour=await self._agent_hour(),
         )

@@ -43,7 +43,7 @@ class SitePages:
         self._credits = web.settings.file.credits
         self._parts = (
             ModelPages(web, catalog),
-            DocsPages(web, catalog, sells=sells),
+            DocsPages(web, catalog, sells=sells, agent_hour=self._agent_hour),
             RobotsPages(web.settings, catalog),
             Playground(web, catalog, ask),
         )
