@@ -159,7 +159,7 @@ async def links_of_others(pouch: RunningPouch) -> dict[str, str]:
 async def visits(pouch: RunningPouch, things: tuple[str, dict[str, str]]) -> dict[str, Visit]:
     cookie, places = things
     addresses = [
-        *(addressed(case.path, places) for case in cases() if is_asked_for(case)),
+        *(addressed(case.path, places) for case in cases() if is_asked_for(case, places)),
         *("/billing?kind=calls", "/usage?days=90&model=pouch%2Fpaid", "/provider?q=nothing-like-it"),
         *(f"/docs/{name}" for name in ("buying-credits", "first-call", "charges", "errors")),
         *("/sign-in?confirmed", "/verify?again", "/settings?done=moved"),
@@ -356,8 +356,10 @@ async def pages_among(client: httpx.AsyncClient, addresses: Sequence[str], cooki
     )
 
 
-def is_asked_for(case: Case) -> bool:
-    return case.method == "GET" and not case.path.startswith(NOT_PAGES)
+def is_asked_for(case: Case, places: Mapping[str, str]) -> bool:
+    """A page that has its address; one about a thing that is not among `things` is looked at by its own room."""
+    has_place = case.path in places or not PLACE.search(case.path)
+    return case.method == "GET" and has_place and not case.path.startswith(NOT_PAGES)
 
 
 def addressed(path: str, places: Mapping[str, str]) -> str:
