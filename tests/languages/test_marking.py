@@ -29,6 +29,7 @@ NAMES = (
     "Roo Code",
     "OpenAI Compatible",
     "sk-pouch-",
+    ".csv",
 )
 """What is called the same in every language."""
 EXCEPT = {
