@@ -340,6 +340,16 @@ async def no_json(gateway: Gateway, _stream: bool) -> str:
     return await sends(gateway, b'{"model": "up/paid", "messages": [')
 
 
+@story("gives max_tokens in words")
+async def wrong_type(gateway: Gateway, _stream: bool) -> str:
+    return await sends(gateway, orjson.dumps(REQUEST | {"max_tokens": "many"}))
+
+
+@story("gives messages that are none")
+async def no_messages(gateway: Gateway, _stream: bool) -> str:
+    return await sends(gateway, orjson.dumps(REQUEST | {"messages": {"role": "user"}}))
+
+
 def nested(depth: int) -> bytes:
     return orjson.dumps(REQUEST)[:-1] + b',"metadata":' + b"[" * depth + b"]" * depth + b"}"
 

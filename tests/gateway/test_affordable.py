@@ -1,5 +1,6 @@
 """A call that does not fit is made smaller, never below 1,024 tokens, and says so; its hold still bounds its cost."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -183,6 +184,24 @@ async def test_who_owes_or_was_revoked_gets_nothing_smaller(gateway: Gateway) ->
     for source in ("debt", "blocked"):
         assert not settlement.lower(Refused(source, 1, 0, 0, gateway.alice.organization_id))
     assert settlement.lower(Refused("credits", 1, 0, 0, gateway.alice.organization_id))
+
+
+async def test_many_calls_at_once_never_spend_more_than_there_is(database_url: str) -> None:
+    """Forty long calls, on credits for three of them: each takes what is left, or is refused."""
+    three = fitting(4000) + fitting(4000) + fitting(4000)
+    async with running_gateway(database_url, credits_usd=three.decimal()) as gateway:
+        gateway.upstream.script = until_full
+        before = (await gateway.balance()).posted
+        answers = await asyncio.gather(*(gateway.call(max_tokens=4000, stream=number % 2 == 0) for number in range(40)))
+        assert {answer.status_code for answer in answers} == {200, 402}
+        told = [
+            Decimal(str((events_of(answer.content)[-2] if number % 2 == 0 else answer.json())["usage"]["cost"]))
+            for number, answer in enumerate(answers)
+            if answer.status_code == 200
+        ]
+        left = (await gateway.at_rest()).posted
+        assert Decimal((before - left).decimal()) == sum(told)
+        assert all(call.charged_nanos == call.cost_nanos for call in await gateway.calls())
 
 
 async def test_what_others_hold_is_waited_for_before_it_is_made_smaller(database_url: str) -> None:

@@ -77,6 +77,36 @@ async def test_a_limit_is_taken_in_dollars(site: Site) -> None:
     assert (limit.kind, limit.period, limit.cap) == ("key", "ever", Money.from_cents(12_50))
 
 
+async def test_a_key_may_have_a_limit_of_a_day_an_end_and_other_rights(site: Site) -> None:
+    async with site.browser() as browser:
+        await signed_up(browser, site)
+        page = await browser.get("/keys")
+        assert '<option value="week">' in page.text
+        form = {"name": "Build", "limit": "2", "period": "day", "expires": "7", "may keys": "on", "attempt": "1"}
+        made = await browser.post("/keys", data=form)
+        assert "It may spend $2.00, a day." in made.text
+        secret = secret_on(made)
+        listed = (await browser.get("/keys")).text
+        assert "$2.00 a day" in listed
+        assert "Ends " in listed
+    async with site.database.transaction() as db:
+        caller = await find_caller(db, secret)
+        assert caller is not None
+        assert caller.scopes == {"keys"}
+        assert caller.expires_at is not None
+        (limit,) = (await limits_of(db, [caller.key_id]))[caller.key_id]
+        assert limit.period == "day"
+        await db.execute("UPDATE identity_keys SET expires_at = now()")
+        assert await find_caller(db, secret) is None
+
+
+@pytest.mark.parametrize("form", [{"period": "hour"}, {"expires": "8"}, {"expires": "x"}])
+async def test_a_period_or_end_that_is_not_offered_is_refused(site: Site, form: dict[str, str]) -> None:
+    async with site.browser() as browser:
+        await signed_up(browser, site)
+        assert (await browser.post("/keys", data={"name": "Build"} | form)).status_code == 400
+
+
 @pytest.mark.parametrize(
     "limit", ["-1", "0", "1e3", "NaN", "1,50", "\u0661\u0662", "99999999999", "0.0000000001", "five"]
 )

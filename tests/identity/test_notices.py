@@ -65,13 +65,14 @@ async def test_an_address_that_nobody_proved_hears_nothing(site: Site) -> None:
 async def test_a_new_key_is_told_once_without_its_secret(site: Site) -> None:
     await site.person()
     async with site.signed_in() as browser:
-        form = {"name": "Build <server>", "limit": "12.50", "attempt": "7"}
+        form = {"name": "Build <server>", "limit": "12.50", "period": "week", "attempt": "7"}
         made = await browser.post("/keys", data=form)
         assert (await browser.post("/keys", data=form)).status_code == 409
     secret = made.text.partition('value="sk-pouch-')[2].partition('"')[0]
     mail = await site.post.one(ALICE)
     assert mail.subject == "A new key for Pouch: Build <server>"
-    assert "$12.50" in mail.text
+    assert "$12.50 a week" in mail.text
+    assert "$12.50 a week" in mail.html
     assert "Build &lt;server&gt;" in mail.html
     assert secret[-4:] in mail.text
     assert secret not in mail.text

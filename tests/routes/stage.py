@@ -115,7 +115,7 @@ class Stage:
             person = await add_person(db, email, self.password_hash, verified=verified, operator=operator)
             await grant(db, person.organization_id, Money.parse("7"), key=f"first {email}", note=f"Gift to {email}")
             await add_card(db, person.organization_id, "embedded", f"pm_{new_id().hex}", CARD, email)
-            key, secret = await add_key(db, person, f"Key of {email}", scopes=("inference", "agents"))
+            key, secret = await add_key(db, person, f"Key of {email}", scopes=("inference", "agents", "keys"))
             cookie = await start_session(db, person.id, session_id=session_id)
             client = new_secret()
             whose = person.id, person.organization_id
@@ -483,6 +483,7 @@ THINGS: dict[str, Thing] = {
     "tag": _tag,
     "name": _named("mark.svg"),
     "key": Stage.key,
+    "hash": Stage.key,
     "session": Stage.session,
     "device": Stage.device,
     "ticket": Stage.ticket,

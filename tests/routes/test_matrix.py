@@ -34,6 +34,7 @@ UNKNOWN = {
     "/api/v1/billing/refunds/{id}": "ref",
     "/usage/{id}": "gen",
     "/keys/{key}/revoke": "key",
+    "/api/v1/keys/{hash}": "key",
     "/extension/sign-in/{ticket}": "tick",
     "/tasks/{task}": "task",
     "/tasks/{task}/delete": "task",
@@ -114,6 +115,7 @@ FORMS: dict[str, Form] = {
 }
 """What must be typed for a form to be taken. The others have only a button."""
 BODIES: dict[str, dict[str, object]] = {
+    "/api/v1/keys": {"name": "Build server"},
     "/api/v1/billing/purchases": {"amount_usd": "10"},
     "/api/v1/billing/auto-topup": {"threshold_usd": "5", "amount_usd": "20", "monthly_cap_usd": "100"},
     "/api/v1/billing/refunds": {"purchase": "pur_of_nobody"},
@@ -282,7 +284,8 @@ async def ask(
     document = DOCUMENTS.get(case.path)
     body = document(who) if document and who else None
     asks_a_model = case.path.endswith(("/chat/completions", "/api/try"))
-    is_api = case.path.startswith(("/api/v1/billing/", "/api/v1/agent-runs")) and case.method in {"POST", "PUT"}
+    is_program = case.path.startswith(("/api/v1/billing/", "/api/v1/agent-runs", "/api/v1/keys"))
+    is_api = is_program and case.method in {"POST", "PUT"}
     if is_api:
         body = BODIES.get(case.path, {})
     async with client.stream(

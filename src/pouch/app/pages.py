@@ -37,6 +37,7 @@ from pouch.billing.events_api import EventsApi
 from pouch.billing.forecast import Forecasts
 from pouch.billing.header import MoneyHeaders
 from pouch.billing.home import HomePages
+from pouch.billing.key_api import KeyApi
 from pouch.billing.live import Live
 from pouch.billing.money_api import MoneyApi
 from pouch.billing.once import Once
@@ -167,6 +168,7 @@ async def pages(
         *CardPages(web, database, sync.cards, recent_in(database)).routes(),
         *AdminPages(web, database, refunding, reconciling, letter_templates(settings)).routes(),
         *UsagePages(web, database, example_model=free_model).routes(),
+        *KeyApi(database, keys).routes(),
         *AccountApi(database, keys).routes(),
         *RooRoom(web, database, catalog, tokens=programs.tokens, ring=programs.ring, throttles=throttles).routes(),
         *PurchaseApi(database, callers, once, checkout, sync).routes(),

@@ -16,8 +16,8 @@ from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
 from pouch.base.errors import InvalidInput, NotAllowed, NotFound
 from pouch.base.ids import read_id, show_id
-from pouch.base.money import Money
 from pouch.billing.callers import key_caller
+from pouch.billing.key_api import amount, limit_fields
 from pouch.identity.keyring import KeyRing
 from pouch.identity.keys import find_key
 from pouch.identity.types import Caller
@@ -59,8 +59,8 @@ class AccountApi:
             has = await balance(db, caller.organization_id)
         return _answer(
             {
-                **_amount("total_credits", tally.total + tally.spent),
-                **_amount("total_usage", tally.spent),
+                **amount("total_credits", tally.total + tally.spent),
+                **amount("total_usage", tally.spent),
                 "balance_usd": has.posted.decimal(),
                 "held_usd": has.held.decimal(),
                 "available_usd": has.available.decimal(),
@@ -76,20 +76,15 @@ class AccountApi:
         return _answer(
             {
                 "label": key.name,
-                **_amount("usage", spent.ever),
-                **_amount("usage_daily", spent.day),
-                **_amount("usage_weekly", spent.week),
-                **_amount("usage_monthly", spent.month),
-                **_amount("limit", key.limit.cap if key.limit else None),
-                **_amount("limit_remaining", key.limit.left if key.limit else None),
-                "limit_reset": None,
-                "include_byok_in_limit": False,
-                "byok_usage": 0,
+                **amount("usage", spent.ever),
+                **amount("usage_daily", spent.day),
+                **amount("usage_weekly", spent.week),
+                **amount("usage_monthly", spent.month),
+                **limit_fields(key),
                 "is_free_tier": False,
-                "is_management_key": False,
+                "is_management_key": "keys" in key.scopes,
                 "scopes": list(key.scopes),
                 "created_at": key.created_at.isoformat(),
-                "expires_at": None,
                 "rate_limit": {"requests": -1, "interval": "10s"},
             }
         )
@@ -116,7 +111,7 @@ class AccountApi:
                     "date": each.day.isoformat(),
                     "model": each.model_id,
                     "model_permaslug": each.model_id,
-                    **_amount("usage", each.figures.charged),
+                    **amount("usage", each.figures.charged),
                     "byok_usage_inference": 0,
                     "requests": each.figures.calls,
                     "prompt_tokens": each.figures.tokens_input,
@@ -153,8 +148,8 @@ def _generation(call: Call) -> dict[str, object]:
         "native_tokens_cached": call.counts.cache_read,
         "num_media_prompt": call.counts.image,
         "num_search_results": call.counts.search,
-        **_amount("usage", call.charged),
-        **_amount("total_cost", call.charged),
+        **amount("usage", call.charged),
+        **amount("total_cost", call.charged),
         "is_byok": False,
         "app": call.app or None,
         "task_id": call.task_id or None,
@@ -173,12 +168,6 @@ def _days(text: str | None, now: datetime) -> tuple[date, date]:
     if not today - timedelta(days=ACTIVITY_DAYS) <= day < today:
         raise InvalidInput(f"The date must be one of the last {ACTIVITY_DAYS} whole days.", field="date")
     return day, day + timedelta(days=1)
-
-
-def _amount(name: str, amount: Money | None) -> dict[str, object]:
-    if amount is None:
-        return {name: None, f"{name}_usd": None}
-    return {name: orjson.Fragment(amount.decimal()), f"{name}_usd": amount.decimal()}
 
 
 def _answer(data: Mapping[str, object] | list[dict[str, object]]) -> Response:

@@ -27,24 +27,26 @@ def origin_of(headers: Mapping[bytes, bytes]) -> Origin:
 
     A task id of another form than ours is as good as none: it becomes a part of addresses and of limits.
     """
+    title, version = headers.get(b"x-title"), headers.get(b"x-roo-app-version")
+    if title or version:
+        named = b"\0".join(((title or b"")[:APP_MAX], (version or b"")[:APP_MAX]))
+    else:
+        named = headers.get(b"user-agent", b"")[:APP_MAX]
+    origin = _app(named)
     task = headers.get(b"x-roo-task-id")
-    app = _app(
-        headers.get(b"x-title", b"")[:APP_MAX],
-        headers.get(b"x-roo-app-version", b"")[:APP_MAX],
-        headers.get(b"user-agent", b"")[:APP_MAX],
-    )
     if task is None or _TASK.fullmatch(task) is None:
-        return Origin(app) if app else NOWHERE
-    return Origin(app, task.decode())
+        return origin
+    return Origin(origin.app, task.decode())
 
 
 @lru_cache(1024)
-def _app(title: bytes, version: bytes, agent: bytes) -> str:
-    words = [_plain(part) for part in ((title or (b"Roo Code" if version else b"")), version)]
-    named = " ".join(word for word in words if word)
-    if named:
-        return named[:APP_MAX]
-    return _plain(agent).partition(" ")[0].replace("/", " ")
+def _app(named: bytes) -> Origin:
+    if b"\0" not in named:
+        agent = _plain(named).partition(" ")[0].replace("/", " ")
+        return Origin(agent[:APP_MAX]) if agent else NOWHERE
+    title, _, version = named.partition(b"\0")
+    words = (_plain(title or b"Roo Code"), _plain(version))
+    return Origin(" ".join(word for word in words if word)[:APP_MAX])
 
 
 def _plain(text: bytes) -> str:

@@ -50,7 +50,8 @@ class Pace:
     """The pace of everybody who calls this process."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits
+        self._per_minute = limits.requests_per_minute
+        self._at_once = limits.concurrent_calls
         self._clock = clock
         self._people: dict[UUID, _Pace] = {}
 
@@ -59,24 +60,24 @@ class Pace:
 
     def enter(self, person_id: UUID) -> None:
         """A call of the person begins; `leave` once it is over. Raises TooFast and TooManyAtOnce."""
-        limits, now = self._limits, self._clock()
+        now = self._clock()
         pace = self._people.get(person_id)
         if pace is None:
-            pace = self._people[person_id] = _Pace(Bucket(limits.requests_per_minute, limits.requests_per_minute, now))
+            pace = self._people[person_id] = _Pace(Bucket(self._per_minute, self._per_minute, now))
             if len(self._people) > PEOPLE_MAX:
                 self._forget(now)
-        if pace.under_way >= limits.concurrent_calls > 0:
+        if pace.under_way >= self._at_once > 0:
             raise TooManyAtOnce(
                 f"{pace.under_way} of your calls are under way, and no more may be at once here. "
                 "Wait until some have ended, or ask the operator to raise limits.concurrent_calls.",
-                metadata={"limit": "concurrent_calls", "value": limits.concurrent_calls},
+                metadata={"limit": "concurrent_calls", "value": self._at_once},
                 retry_after_s=1,
             )
-        if limits.requests_per_minute and (wait_s := pace.bucket.take(now)):
+        if self._per_minute and (wait_s := pace.bucket.take(now)):
             raise TooFast(
-                f"You may make {limits.requests_per_minute:,} calls a minute here. Try again in {wait_s} s; "
+                f"You may make {self._per_minute:,} calls a minute here. Try again in {wait_s} s; "
                 "if a program of yours calls in a loop, stop it.",
-                metadata={"limit": "requests_per_minute", "value": limits.requests_per_minute},
+                metadata={"limit": "requests_per_minute", "value": self._per_minute},
                 retry_after_s=wait_s,
             )
         pace.under_way += 1

@@ -65,6 +65,8 @@ async def _keys(db: Connection, organization_id: OrganizationId) -> Json:
             "ends_with": key.hint,
             "scopes": list(key.scopes),
             "limit_usd": key.limit.cap.decimal() if key.limit else None,
+            "limit_period": key.limit.period if key.limit else None,
+            "ends_at": _time(key.expires_at),
             "made_at": _time(key.created_at),
             "used_at": _time(key.used_at),
         }

@@ -1,22 +1,25 @@
 """The Keys page: which keys there are, making one, revoking one."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from pouch.base.clock import system_clock
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
 from pouch.base.ids import derived_id, new_id, read_id, show_id
 from pouch.base.languages import later, say
 from pouch.base.money import ZERO, Money
 from pouch.identity.keyring import KeyRing
-from pouch.identity.keys import add_key, find_key, list_keys, revoke_key
+from pouch.identity.keys import PERIOD_WORDS, add_key, find_key, list_keys, revoke_key
 from pouch.identity.letters import tell_key_made
-from pouch.identity.types import KeyId, OrganizationId
+from pouch.identity.types import SCOPES, KeyId, OrganizationId, Scope
 from pouch.identity.verification import need_verified
+from pouch.ledger.admission import Period
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 from pouch.web.problems import problem_of
@@ -31,6 +34,13 @@ SCOPE_WORDS: dict[str, str] = {
 """What a key may do, in words for people."""
 
 
+EXPIRY_WORDS: dict[str, str] = {
+    "": later("never"),
+    "7": later("in 7 days"),
+    "30": later("in 30 days"),
+    "90": later("in 90 days"),
+    "365": later("in a year"),
+}
 KeySpending = Callable[[Connection, UUID], Awaitable[Mapping[UUID, Money]]]
 """What each key of an organization ever spent; a key that is not there spent nothing."""
 
@@ -71,16 +81,31 @@ class KeyPages:
         need_verified(viewer)
         form = await read_form(request)
         try:
-            limit = _limit(form.get("limit", ""))
+            limit, period = _limit(form.get("limit", "")), _period(form.get("period", "ever"))
+            expires = _expiry(form.get("expires", ""), system_clock())
             # The same form again, after a reload or a second click, must not make a second key.
             key_id = KeyId(derived_id(f"key:{viewer.person_id}:{form.get('attempt') or new_id()}"))
             async with self._database.transaction() as db:
-                key, secret = await add_key(db, viewer, form.get("name", ""), limit=limit, key_id=key_id)
+                key, secret = await add_key(
+                    db,
+                    viewer,
+                    form.get("name", ""),
+                    scopes=_scopes(form),
+                    limit=limit,
+                    period=period,
+                    expires_at=expires,
+                    key_id=key_id,
+                )
                 await tell_key_made(db, viewer.email, key)
         except PouchError as error:
             return await self._list(request, form, error)
         response = await self._web.page(
-            request, "identity/key_made.html", key=key, secret=secret, example_model=self._example_model()
+            request,
+            "identity/key_made.html",
+            key=key,
+            secret=secret,
+            example_model=self._example_model(),
+            period_words=PERIOD_WORDS,
         )
         response.headers["cache-control"] = "no-store"
         return response
@@ -118,7 +143,11 @@ class KeyPages:
             nothing=ZERO,
             scope_words=SCOPE_WORDS,
             show_id=show_id,
-            typed={"name": form.get("name", ""), "limit": form.get("limit", "")},
+            now=system_clock(),
+            period_words=PERIOD_WORDS,
+            expiry_words=EXPIRY_WORDS,
+            typed={name: form.get(name, "") for name in ("name", "limit", "period", "expires")},
+            may=_scopes(form),
             attempt=new_id(),
             field=error.field if isinstance(error, InvalidInput) else None,
             message=problem.text if problem else "",
@@ -134,6 +163,23 @@ def _limit(text: str) -> Money | None:
         return Money.parse(text)
     except ValueError:
         raise InvalidInput(say("Write an amount in dollars such as 5 or 12.50."), field="limit") from None
+
+
+def _period(text: str) -> Period:
+    for period in PERIOD_WORDS:
+        if text == period:
+            return period
+    raise InvalidInput(say("Choose one of the periods."), field="period")
+
+
+def _expiry(days: str, now: datetime) -> datetime | None:
+    if days not in EXPIRY_WORDS:
+        raise InvalidInput(say("Choose one of the ends."), field="expires")
+    return now + timedelta(days=int(days)) if days else None
+
+
+def _scopes(form: Mapping[str, str]) -> tuple[Scope, ...]:
+    return tuple(scope for scope in SCOPES if f"may {scope}" in form) or ("inference",)
 
 
 def _key_id(request: Request) -> KeyId:

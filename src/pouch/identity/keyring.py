@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from pouch.base.clock import system_clock
 from pouch.base.database import Connection
 from pouch.identity.keys import find_caller, hash_secret, looks_real
 from pouch.identity.ring import Ring
@@ -23,8 +24,13 @@ class KeyRing(Ring[Caller]):
     def _id_of(self, found: Caller) -> UUID:
         return found.key_id
 
+    def _ends_in_s(self, found: Caller) -> float | None:
+        return None if found.expires_at is None else (found.expires_at - system_clock()).total_seconds()
+
     async def _just_revoked(self, db: Connection) -> Sequence[UUID]:
-        rows = await db.execute("SELECT id FROM identity_keys WHERE revoked_at > now() - interval '30 seconds'")
+        rows = await db.execute(
+            "SELECT id FROM identity_keys WHERE greatest(revoked_at, disabled_at) > now() - interval '30 seconds'"
+        )
         return [row[0] for row in await rows.fetchall()]
 
     async def _note(self, db: Connection, ids: Sequence[UUID]) -> None:

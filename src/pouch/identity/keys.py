@@ -3,25 +3,37 @@
 import secrets
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
+from pouch.base.clock import system_clock
 from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput, NotFound
 from pouch.base.ids import new_id
-from pouch.base.languages import say
+from pouch.base.languages import later, say
 from pouch.base.money import Money
 from pouch.identity.errors import KeyMadeBefore
 from pouch.identity.organizations import read_name
 from pouch.identity.playground import playground_names
 from pouch.identity.types import SCOPES, Caller, Key, KeyId, OrganizationId, Person, Scope
-from pouch.ledger.blocks import block
-from pouch.ledger.limits import limits_of, set_limit
+from pouch.ledger.admission import Period
+from pouch.ledger.blocks import block, unblock
+from pouch.ledger.limits import limits_of, remove_limits, set_limit
 from pouch.web.viewer import Viewer
 
 PREFIX = "sk-pouch-"
 KEYS_MAX = 200
 """Live keys of one organization."""
+EXPIRES_IN_MAX = timedelta(days=3650)
+PERIOD_WORDS: dict[Period, str] = {
+    "ever": later("ever"),
+    "day": later("a day"),
+    "week": later("a week"),
+    "month": later("a month"),
+}
+"""For how long a limit of a key is."""
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY_LENGTH = 43  # 256 bits in base 62
 _CHECK_LENGTH = 6  # 32 bits in base 62
@@ -34,44 +46,97 @@ async def add_key(  # noqa: PLR0913 -- three by position, the rest by name
     *,
     scopes: Sequence[str] = ("inference",),
     limit: Money | None = None,
+    period: Period = "ever",
+    expires_at: datetime | None = None,
+    organization_id: UUID | None = None,
     key_id: KeyId | None = None,
 ) -> tuple[Key, str]:
-    """Make a key for a person's organization. The secret is in the answer and nowhere else.
+    """Make a key for a person's organization, or another of theirs. The secret is in the answer and nowhere else.
 
-    `limit` caps what may ever be spent with it. `key_id`, when given, is derived from the form that asks for the key:
-    coming a second time it raises KeyMadeBefore. Raises InvalidInput for a name, scope or limit that cannot be, and
-    Conflict when the organization has as many keys as it may.
+    `limit` caps what may be spent with it in each period, or ever. At `expires_at` it ends. `key_id`, when given, is
+    derived from the form that asks for the key: coming a second time it raises KeyMadeBefore. Raises InvalidInput for a
+    name, scope, limit or end that cannot be, and Conflict when the organization has as many keys as it may.
     """
     person_id = owner.id if isinstance(owner, Person) else owner.person_id
-    organization_id = OrganizationId(owner.organization_id)
+    organization = OrganizationId(organization_id or owner.organization_id)
     name, scopes = read_name(name), read_scopes(scopes)
-    if limit is not None and limit.nanos <= 0:
-        raise InvalidInput(say("A limit is more than nothing. Leave it empty for a key without one."), field="limit")
-    await _check_room(db, organization_id)
+    _check_limit(limit)
+    _check_expiry(expires_at)
+    await _check_room(db, organization)
     secret = new_secret()
     added = await db.execute(
         """
-        INSERT INTO identity_keys (id, organization_id, person_id, name, secret_hash, hint, scopes)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        INSERT INTO identity_keys (id, organization_id, person_id, name, secret_hash, hint, scopes, expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (id) DO NOTHING
         RETURNING id
         """,
         (
             key_id or new_id(),
-            organization_id,
+            organization,
             person_id,
             name,
             hash_secret(secret),
             secret[-4:],
             list(scopes),
+            expires_at,
         ),
     )
     row = await added.fetchone()
     if row is None:
         raise KeyMadeBefore
     if limit is not None:
-        await set_limit(db, row[0], kind="key", period="ever", cap=limit)
-    return await find_key(db, organization_id, row[0]), secret
+        await set_limit(db, row[0], kind="key", period=period, cap=limit)
+    return await find_key(db, organization, row[0]), secret
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What is to change of a key; None leaves it as it is."""
+
+    name: str | None = None
+    is_disabled: bool | None = None
+    limit: tuple[Money | None, Period] | None = None
+    """The cap, or None for no limit, and its period."""
+
+    def with_limit(self, cap: Money | None, period: Period) -> "KeyChange":
+        """The same, and another limit."""
+        return replace(self, limit=(cap, period))
+
+
+async def change_key(db: Connection, organization_id: OrganizationId, key_id: KeyId, change: KeyChange) -> Key:
+    """Rename a live key, set its limit, or switch it off and on.
+
+    Switched off, nothing can be held on it from this commit on, in any process. What was spent of a limit stays spent;
+    a limit of another period begins at nothing. Raises NotFound when the organization has no such live key, and
+    InvalidInput.
+    """
+    rows = await db.execute("SELECT counts_for FROM identity_keys WHERE id = %s FOR UPDATE", (key_id,))
+    row = await rows.fetchone()
+    key = await find_key(db, organization_id, key_id)
+    if key.revoked_at is not None or row is None or row[0]:
+        # The keys of agents' runs are the runs' to change.
+        raise NotFound(say("There is no such key."))
+    if change.limit is not None:
+        cap, period = change.limit
+        _check_limit(cap)
+        if cap is None or key.limit is None or key.limit.period != period:
+            await remove_limits(db, key.id)
+        if cap is not None:
+            await set_limit(db, key.id, kind="key", period=period, cap=cap)
+    name = key.name if change.name is None else read_name(change.name)
+    is_disabled = key.disabled_at is not None if change.is_disabled is None else change.is_disabled
+    await db.execute(
+        """
+        UPDATE identity_keys
+           SET name = %s, disabled_at = CASE WHEN %s THEN coalesce(disabled_at, now()) END, updated_at = now()
+         WHERE id = %s
+        """,
+        (name, is_disabled, key.id),
+    )
+    if change.is_disabled is not None:
+        await (block if is_disabled else unblock)(db, key.id)
+    return await find_key(db, organization_id, key.id)
 
 
 async def find_caller(db: Connection, secret: str) -> Caller | None:
@@ -80,8 +145,9 @@ async def find_caller(db: Connection, secret: str) -> Caller | None:
         return None
     rows = await db.execute(
         """
-        SELECT id, organization_id, person_id, scopes, counts_for, model_ids FROM identity_keys
-         WHERE secret_hash = %s AND revoked_at IS NULL
+        SELECT id, organization_id, person_id, scopes, counts_for, model_ids, expires_at FROM identity_keys
+         WHERE secret_hash = %s AND revoked_at IS NULL AND disabled_at IS NULL
+           AND (expires_at IS NULL OR expires_at > now())
         """,
         (hash_secret(secret),),
     )
@@ -89,7 +155,7 @@ async def find_caller(db: Connection, secret: str) -> Caller | None:
     if row is None:
         return None
     model_ids = None if row[5] is None else frozenset(row[5])
-    return Caller(row[0], row[1], row[2], frozenset(row[3]), tuple(row[4]), model_ids)
+    return Caller(row[0], row[1], row[2], frozenset(row[3]), tuple(row[4]), model_ids, row[6])
 
 
 async def revoke_key(db: Connection, organization_id: OrganizationId, key_id: KeyId) -> None:
@@ -144,7 +210,8 @@ async def key_names(db: Connection, organization_id: UUID) -> dict[UUID, str]:
 async def _select(db: Connection, where: str, values: tuple[object, ...]) -> list[Key]:
     rows = await db.execute(
         f"""
-        SELECT id, organization_id, person_id, name, hint, scopes, created_at, used_at, revoked_at
+        SELECT id, organization_id, person_id, name, hint, scopes, created_at, used_at, revoked_at, expires_at,
+               disabled_at, updated_at
           FROM identity_keys WHERE {where}
          ORDER BY created_at DESC, id DESC
         """,
@@ -160,13 +227,27 @@ async def _select(db: Connection, where: str, values: tuple[object, ...]) -> lis
             name=row[3],
             hint=row[4],
             scopes=tuple(row[5]),
-            limit=next((limit for limit in limits.get(row[0], []) if limit.period == "ever"), None),
+            limit=next(iter(limits.get(row[0], [])), None),
             created_at=row[6],
             used_at=row[7],
             revoked_at=row[8],
+            expires_at=row[9],
+            disabled_at=row[10],
+            updated_at=row[11],
         )
         for row in found
     ]
+
+
+def _check_limit(limit: Money | None) -> None:
+    if limit is not None and limit.nanos <= 0:
+        raise InvalidInput(say("A limit is more than nothing. Leave it empty for a key without one."), field="limit")
+
+
+def _check_expiry(expires_at: datetime | None) -> None:
+    now = system_clock()
+    if expires_at is not None and not now < expires_at <= now + EXPIRES_IN_MAX:
+        raise InvalidInput(say("A key ends at some time from now on, within ten years."), field="expires_at")
 
 
 async def _check_room(db: Connection, organization_id: OrganizationId) -> None:

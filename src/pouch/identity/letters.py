@@ -5,6 +5,7 @@ from psycopg import Rollback
 from pouch.base.database import Connection
 from pouch.base.ids import derived_id, show_id
 from pouch.identity.browsers import browser_words
+from pouch.identity.keys import PERIOD_WORDS
 from pouch.identity.links import Link, in_letter
 from pouch.identity.means import Visitor
 from pouch.identity.types import Key, KeyId, Person, SessionId
@@ -41,7 +42,10 @@ async def tell_password_changed(db: Connection, person: Person, *, cause: str) -
 async def tell_key_made(db: Connection, to: str, key: Key) -> None:
     """Tell a person that a key was made in their name."""
     limit = dollars(key.limit.cap) if key.limit else ""
-    context = {"name": key.name, "hint": key.hint, "limit": limit, "time": f"{when(key.created_at)} UTC"}
+    # In English: the letter says it in its own language when it is sent.
+    period = PERIOD_WORDS[key.limit.period] if key.limit and key.limit.period != "ever" else ""
+    context = {"name": key.name, "hint": key.hint, "limit": limit, "period": period}
+    context["time"] = f"{when(key.created_at)} UTC"
     await write(db, Letter(f"key_made:{_key(key.id)}", to, "key_made", context))
 
 

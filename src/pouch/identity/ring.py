@@ -71,6 +71,11 @@ class Ring(ABC, Generic[Found]):
     async def _note(self, db: Connection, ids: Sequence[UUID]) -> None:
         """Note that these, in their order, have just been used."""
 
+    def _ends_in_s(self, found: Found) -> float | None:
+        """How long it lives on if nobody revokes it; None: without end, or told elsewhere."""
+        del found
+        return None
+
     @property
     def size(self) -> int:
         """How many secrets are remembered."""
@@ -142,6 +147,9 @@ class Ring(ABC, Generic[Found]):
         if found is None:
             self._known.pop(digest, None)
             return None
+        ends_in_s = self._ends_in_s(found)
+        if ends_in_s is not None:
+            until = min(until, self._clock() + ends_in_s)
         if forgotten == self._forgotten:  # else this may be the one that was revoked while we asked
             self._known[digest] = _Known(found, until)
         if len(self._known) > self._callers_max:

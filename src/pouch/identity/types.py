@@ -70,6 +70,8 @@ class Caller:
     """Further subjects of the ledger whose limits and blocks hold for its calls: an agent's run."""
     model_ids: frozenset[str] | None = None
     """The only models it may call; None: any."""
+    expires_at: datetime | None = None
+    """When the key ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,15 @@ class Key:
     created_at: datetime
     used_at: datetime | None
     revoked_at: datetime | None
+    expires_at: datetime | None = None
+    """It ends then by itself."""
+    disabled_at: datetime | None = None
+    """It is switched off since then."""
+    updated_at: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it has ended by itself."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)

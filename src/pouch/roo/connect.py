@@ -4,6 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from pouch.roo.clients import FORMS, snippets_for
+from pouch.roo.editor_pages import Models
 from pouch.web.pages import Web
 
 EXTENSION = "rooveterinaryinc.roo-cline"
@@ -49,8 +51,9 @@ def snippets(site_url: str) -> dict[str, str]:
 class ConnectPage:
     """The page. Anybody may read it."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: Web, models: Models) -> None:
         self._web = web
+        self._models = models
 
     def routes(self) -> list[BaseRoute]:
         """The route."""
@@ -58,4 +61,14 @@ class ConnectPage:
 
     async def show(self, request: Request) -> Response:
         """How to connect."""
-        return await self._web.page(request, "roo/connect.html", snippets=snippets(self._web.settings.url))
+        url, models = self._web.settings.url, self._models.models
+        # A free one works for whoever has not paid yet.
+        model_id = next((model.id for model in models if model.is_free), models[0].id if models else "MODEL")
+        return await self._web.page(
+            request,
+            "roo/connect.html",
+            snippets=snippets(url),
+            clients=snippets_for(url, model_id),
+            forms=FORMS,
+            model_id=model_id,
+        )

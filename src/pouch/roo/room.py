@@ -48,7 +48,7 @@ class RooRoom:
             EditorPages(web, desk, models),
             CliPages(web, desk),
             Trpc(database, ring),
-            ConnectPage(web),
+            ConnectPage(web, models),
             OldLinks(),
             Marketplace(),
             SettingsApi(database, ring),

@@ -76,6 +76,7 @@ class DocsPages:
             model=min(models, key=lambda model: not model.is_free, default=None),
             credits=self._web.settings.file.credits,
             charges=Charges.of(self._web.settings.file.payments),
+            limits=self._web.settings.file.limits,
             sells=self._sells,
             agent_hour=await self._agent_hour(),
         )
