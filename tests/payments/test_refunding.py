@@ -151,20 +151,22 @@ async def test_a_refund_made_at_the_processor_is_found_by_its_event(shop: Shop) 
     await shop.assert_clean()
 
 
-async def test_a_refund_that_comes_back_gives_the_credits_back(shop: Shop) -> None:
+async def test_a_refund_that_comes_back_gives_the_credits_back(open_shop: OpenShop) -> None:
     """Its bank could not take the money: first it succeeded, then it failed."""
-    purchase = await shop.buy("10.00", number="4000000000005126")
-    refund = await shop.refund(purchase, "4.00")
-    assert (await shop.has()).posted == Money.parse("6")
-    await shop.cards.processor.tend()
-    await shop.deliver("refund.failed")
-    (after,) = await shop.refunds(purchase)
-    assert (refund.id, after.state) == (after.id, "failed")
-    assert (await shop.has()).posted == Money.parse("10")
-    assert (await shop.now(purchase)).state == "credited"
-    assert await shop.moved("refund_clearing") == ZERO
-    assert await shop.mails() == ["purchase", "refund", "refund_failed"]
-    await shop.assert_clean()
+    async with open_shop(settle_after_s=60) as shop:
+        purchase = await shop.buy("10.00", number="4000000000005126")
+        refund = await shop.refund(purchase, "4.00")
+        assert (await shop.has()).posted == Money.parse("6")
+        await shop.change("UPDATE cards_refunds SET settle_at = now()")
+        await shop.cards.processor.tend()
+        await shop.deliver("refund.failed")
+        (after,) = await shop.refunds(purchase)
+        assert (refund.id, after.state) == (after.id, "failed")
+        assert (await shop.has()).posted == Money.parse("10")
+        assert (await shop.now(purchase)).state == "credited"
+        assert await shop.moved("refund_clearing") == ZERO
+        assert await shop.mails() == ["purchase", "refund", "refund_failed"]
+        await shop.assert_clean()
 
 
 async def test_a_refund_that_is_pending_is_posted_when_the_bank_has_it(open_shop: OpenShop) -> None:
