@@ -18,7 +18,7 @@ from pouch.vouchers.making import make
 from pouch.vouchers.types import Wish
 from support.ledger import hold_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.timeout(400)]
 
 CHARGES = 'fee_percent = "4.4"\nfee_fixed_usd = "0.30"\ntax = "fixed"\ntax_percent = "20"\ntax_name = "VAT"'
 
