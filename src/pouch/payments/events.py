@@ -49,7 +49,7 @@ async def receive(db: Connection, event: Event, mode: Mode) -> UUID | None:
         """
         INSERT INTO payment_events (stripe_id, id, type, object_id, account, livemode, occurred_at, state, note, due_at)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s = 'waiting' THEN now() END)
-        ON CONFLICT (stripe_id) DO NOTHING
+        ON CONFLICT DO NOTHING  -- on either key: at the same moment the derived one may be seen first
         """,
         (
             event.id,
