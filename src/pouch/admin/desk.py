@@ -27,6 +27,7 @@ TABS = (
     Tab(later("Reconciliation"), "/admin/reconciliation"),
     Tab(later("Events"), "/admin/events"),
     Tab(later("People"), "/admin/people"),
+    Tab(later("Agents"), "/admin/agents"),
     Tab(later("Mail"), "/admin/mail"),
 )
 """In this order above every page of the desk."""

@@ -2,6 +2,7 @@
 
 from starlette.routing import Route
 
+from pouch.admin.agents import AgentDesk
 from pouch.admin.desk import Desk
 from pouch.admin.mail import MailPages
 from pouch.admin.overview import Overview
@@ -29,6 +30,7 @@ class AdminPages:
             ReversalPages(pages, database),
             ReconciliationPages(pages, database, reconciling),
             PeoplePages(pages, database),
+            AgentDesk(pages, database),
             MailPages(pages, database, letters),
         )
 
