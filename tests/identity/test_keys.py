@@ -6,11 +6,21 @@ from hypothesis import strategies as st
 
 from identity.site import ALICE
 from pouch.base.database import Connection
-from pouch.base.errors import Conflict, InvalidInput, NotFound
+from pouch.base.errors import Conflict, InvalidInput, NotFound, TooManyRequests
 from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.identity.errors import KeyMadeBefore
-from pouch.identity.keys import KEYS_MAX, PREFIX, add_key, find_caller, list_keys, looks_real, new_secret, revoke_key
+from pouch.identity.keys import (
+    KEYS_MAX,
+    KEYS_PER_HOUR_MAX,
+    PREFIX,
+    add_key,
+    find_caller,
+    list_keys,
+    looks_real,
+    new_secret,
+    revoke_key,
+)
 from pouch.identity.people import add_person
 from pouch.identity.types import KeyId, Person
 from pouch.ledger.errors import Refusal
@@ -117,6 +127,14 @@ async def test_an_organization_has_so_many_live_keys_and_no_more(db: Connection,
         await add_key(db, alice, "One more")
     await revoke_key(db, alice.organization_id, key.id)
     await add_key(db, alice, "One more")
+
+
+async def test_making_and_revoking_keys_in_turns_has_an_end(db: Connection, alice: Person) -> None:
+    for number in range(KEYS_PER_HOUR_MAX):
+        key, _ = await add_key(db, alice, f"Key {number}")
+        await revoke_key(db, alice.organization_id, key.id)
+    with pytest.raises(TooManyRequests):
+        await add_key(db, alice, "One more")
 
 
 async def test_a_made_up_secret_is_known_by_its_checksum(db: Connection, alice: Person) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pouch.base.clock import system_clock
 from pouch.base.database import Connection
-from pouch.base.errors import Conflict, InvalidInput, NotFound
+from pouch.base.errors import Conflict, InvalidInput, NotFound, TooManyRequests
 from pouch.base.ids import new_id
 from pouch.base.languages import later, say
 from pouch.base.money import Money
@@ -26,6 +26,8 @@ from pouch.web.viewer import Viewer
 PREFIX = "sk-pouch-"
 KEYS_MAX = 200
 """Live keys of one organization."""
+KEYS_PER_HOUR_MAX = 300
+"""Each is told of by mail, so making and revoking them in turns has an end, too."""
 EXPIRES_IN_MAX = timedelta(days=3650)
 PERIOD_WORDS: dict[Period, str] = {
     "ever": later("ever"),
@@ -252,12 +254,20 @@ def _check_expiry(expires_at: datetime | None) -> None:
 
 async def _check_room(db: Connection, organization_id: OrganizationId) -> None:
     rows = await db.execute(
-        "SELECT count(*) FROM identity_keys WHERE organization_id = %s AND revoked_at IS NULL AND counts_for = '{}'",
+        """
+        SELECT count(*) FILTER (WHERE revoked_at IS NULL),
+               count(*) FILTER (WHERE created_at > now() - interval '1 hour')
+          FROM identity_keys WHERE organization_id = %s AND counts_for = '{}'
+        """,
         (organization_id,),
     )
     row = await rows.fetchone()
-    if row and row[0] >= KEYS_MAX:
+    assert row is not None
+    live, made = row
+    if live >= KEYS_MAX:
         raise Conflict(say("There are %(most)s keys already. Revoke one that is no longer used.", most=KEYS_MAX))
+    if made >= KEYS_PER_HOUR_MAX:
+        raise TooManyRequests(say("Too many keys were made in the last hour. Try again later."), retry_after_s=600)
 
 
 def read_scopes(scopes: Sequence[str]) -> tuple[Scope, ...]:

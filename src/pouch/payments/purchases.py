@@ -254,7 +254,7 @@ async def find_all(db: Connection, where: str, values: Mapping[str, object], lim
         f"SELECT {_COLUMNS} FROM payment_purchases WHERE {where} ORDER BY id DESC LIMIT %(limit)s",
         {**values, "limit": limit},
     )
-    return [Purchase(amount=Money(row.pop("amount_nanos")), **row) for row in await rows.fetchall()]
+    return [_purchase(row) for row in await rows.fetchall()]
 
 
 async def mark_afterwards(db: Connection, purchase_id: UUID, state: PurchaseState) -> bool:
