@@ -103,7 +103,7 @@ class Gateway:
         return await self.balance()
 
     def _is_busy(self) -> bool:
-        return bool(len(self.chat.flights) or self.writer.queued or self.writer.in_flight_age_s)
+        return bool(len(self.chat.flights)) or not self.writer.is_at_rest
 
 
 def events_of(body: bytes) -> list[Any]:

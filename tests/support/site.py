@@ -85,7 +85,7 @@ class Site:
     async def calls(self, name: str = "alice") -> list[Call]:
         """What was recorded for somebody, once nothing is under way."""
         async with asyncio.timeout(20):
-            while len(self.chat.flights) or self.writer.queued or self.writer.in_flight_age_s:
+            while len(self.chat.flights) or not self.writer.is_at_rest:
                 await asyncio.sleep(0.01)
         async with self.database.transaction() as db:
             return await newest_calls(db, self.people[name].organization_id, limit=10)

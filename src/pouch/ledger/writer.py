@@ -163,6 +163,11 @@ class Writer:
         return len(self._waiting)
 
     @property
+    def is_at_rest(self) -> bool:
+        """Nothing waits for a commit and none is under way. (An age of 0 does not say so: the loop's clock ticks in ms.)"""
+        return not self._queue and self._in_flight_since is None
+
+    @property
     def in_flight_age_s(self) -> float:
         """How long the commit in flight has been under way; 0 when there is none."""
         return 0.0 if self._in_flight_since is None else asyncio.get_running_loop().time() - self._in_flight_since
