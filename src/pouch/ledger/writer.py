@@ -164,7 +164,7 @@ class Writer:
 
     @property
     def is_at_rest(self) -> bool:
-        """Nothing waits for a commit and none is under way. (An age of 0 does not say so: the loop's clock ticks in ms.)"""
+        """Nothing waits for a commit, none is under way. An age of 0 does not say so: the loop's clock ticks in ms."""
         return not self._queue and self._in_flight_since is None
 
     @property
