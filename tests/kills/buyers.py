@@ -62,19 +62,25 @@ class Buyer:
 
     async def buy_on_and_on(self) -> None:
         """Sign in, then one purchase after the other, until `is_over`."""
-        await self._post("/sign-in", {"email": self.email, "password": PASSWORD})
+        await self.sign_in()
         while not self.is_over:
-            await self._buy()
+            # Some think better of it on the payment page.
+            is_paid = self.rng.random() < 0.85
+            await self.buy(Money.from_cents(self.rng.randint(500, 5000)), is_paid=is_paid)
             await asyncio.sleep(self.rng.uniform(0.2, 1.0))
 
-    async def _buy(self) -> None:
-        attempt, amount = str(uuid4()), Money.from_cents(self.rng.randint(500, 5000))
+    async def sign_in(self) -> None:
+        """Sign in with the password."""
+        await self._post("/sign-in", {"email": self.email, "password": PASSWORD})
+
+    async def buy(self, amount: Money, *, is_paid: bool = True) -> None:
+        """One purchase, as far as its payment page, or to its end."""
+        attempt = str(uuid4())
         form = {"attempt": attempt, "amount_usd": amount.decimal()[:-7]}
         page = await self._post("/billing/purchases", form)
         while "/embedded/cards/pay/" not in page:  # the processor was away, so there is no payment page yet
             await asyncio.sleep(TRY_AGAIN_S)
             page = await self._post("/billing/purchases", form)
-        is_paid = self.rng.random() < 0.85  # others think better of it
         if is_paid:
             receipt = await self._post(page, CARD)
             if self.rng.random() < 0.5:  # others close the window

@@ -1,0 +1,169 @@
+"""Customers whose runs are driven to their end while everything dies: started, paid for, resumed, asked to go on."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import httpx
+
+from kills.books import connected
+from kills.buyers import PASSWORD, TRY_AGAIN_S, Buyer
+from pouch.base.money import Money
+from pouch.identity.keys import add_key
+from pouch.identity.passwords import Passwords
+from pouch.identity.people import add_person
+from support.pouch import RunningPouch
+from support.upstream import Exchange, FakeUpstream, chunk, usage, usage_chunk
+
+MODEL = "up/dear"
+STEPS = 5
+TOKENS = 20
+CALL = Money.parse("0.02")
+"""What each call costs: twenty tokens at a thousandth of a dollar."""
+ENOUGH = Decimal("0.40")
+"""Below it a customer whose run waits for credits buys some."""
+OVER = {"succeeded", "failed", "canceled", "timed_out", "interrupted"}
+LOOK_EVERY_S = 0.4
+
+
+def toml(upstream: FakeUpstream, *, more: str = "") -> str:
+    """A Pouch that sells one dear model of the test's own, for play money."""
+    return f"""
+[credits]
+purchase_min_usd = "1.00"
+[agents]
+running_max = 4
+{more}
+[agents.limits]
+disk_mib = 64
+[payments]
+processor = "embedded"
+[embedded]
+i_know_this_is_play_money = true
+[[upstreams]]
+id = "up"
+kind = "openai"
+base_url = "{upstream.url}"
+[[models]]
+id = "{MODEL}"
+upstream = "up"
+upstream_model = "dear"
+name = "Dear"
+context_window = 200000
+max_tokens = 32
+price = {{ input = "0.01", output = "1000" }}
+"""
+
+
+@dataclass
+class Coder:
+    """The model: one commit with each call, then the end. It remembers nothing but what it is shown."""
+
+    answered: int = 0
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one call."""
+        done = sum(message.get("role") == "tool" for message in exchange.body["messages"])
+        command = f"echo {done} >> work.txt; git add -A; git commit -qm 'Step {done}'; sleep 0.3"
+        call = {"name": "bash", "arguments": f'{{"command": "{command if done < STEPS else "submit done"}"}}'}
+        delta: dict[str, object] = {
+            "tool_calls": [{"index": 0, "id": f"call_{done}", "type": "function", "function": call}]
+        }
+        self.answered += 1
+        events = [chunk(delta), chunk({}, "tool_calls"), usage_chunk(usage(100, TOKENS)), b"[DONE]"]
+        await exchange.stream(events)
+
+
+@dataclass
+class Customer:
+    """One person who lets agents work, and sees to it that all of their runs come to their end."""
+
+    email: str
+    buyer: Buyer
+    api: httpx.AsyncClient
+    runs: dict[str, str] = field(default_factory=dict)
+    """Each run's id, and the state that it came to."""
+    waited: int = 0
+    """How often a run of theirs waited for credits in the middle of its work."""
+    purchases: int = 0
+    _buying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self, name: str, repository: str) -> None:
+        """Start one, and stay with it until it is over."""
+        asked = {"agent": "coder", "task": f"Do {name}.", "repository": repository, "model": MODEL, "cap_usd": "9"}
+        while True:
+            answer = await self._ask("POST", "/api/v1/agent-runs", asked, key=name)
+            if answer.status_code in {200, 201}:
+                break
+            assert answer.status_code == 402, answer.text
+            await self._buy()
+        await self._see_through(str(answer.json()["id"]))
+
+    async def _see_through(self, run_id: str) -> None:
+        path = f"/api/v1/agent-runs/{run_id}"
+        while True:
+            run = (await self._ask("GET", path)).json()
+            if run["state"] in OVER:
+                self.runs[run_id] = run["state"]
+                return
+            if run["state"] == "paused_no_credit":
+                assert run["reason"] == "credits", run
+                self.waited += run["ran_s"] > 0
+                await self._buy()
+                await self._ask("POST", f"{path}/resume")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _buy(self) -> None:
+        async with self._buying:
+            while await self._available() < ENOUGH:
+                self.purchases += 1
+                await self.buyer.buy(Money.parse("1"))
+                before = asyncio.get_running_loop().time()
+                # The processor tells Pouch; when that was away, it tells it again.
+                while await self._available() < ENOUGH and asyncio.get_running_loop().time() < before + 10:
+                    await asyncio.sleep(TRY_AGAIN_S)
+
+    async def _available(self) -> Decimal:
+        funds = (await self._ask("GET", "/api/v1/credits")).json()["data"]
+        return Decimal(str(funds["total_credits"])) - Decimal(str(funds["total_usage"]))
+
+    async def _ask(self, method: str, path: str, body: object = None, *, key: str = "") -> httpx.Response:
+        headers = {"idempotency-key": key} if key else {}
+        while True:
+            try:
+                answer = await self.api.request(method, path, json=body, headers=headers)
+            except httpx.HTTPError:
+                await asyncio.sleep(TRY_AGAIN_S)
+                continue
+            if answer.status_code < 500 and answer.status_code != 429:
+                return answer
+            await asyncio.sleep(TRY_AGAIN_S)
+
+
+@asynccontextmanager
+async def customers(
+    pouch: RunningPouch, emails: list[str], rng: random.Random, *, usd: str
+) -> AsyncIterator[list[Customer]]:
+    """Operators with so many dollars each, a browser to buy more with, and a key for their agents."""
+    hashed = await Passwords().hash(PASSWORD)
+    made: list[Customer] = []
+    async with connected(pouch.ends.database_url) as db:
+        for email in emails:
+            person = await add_person(db, email, hashed, verified=True, operator=True, welcome=Money.parse(usd))
+            _, secret = await add_key(db, person, "agents", scopes=("agents", "inference"))
+            browser = httpx.AsyncClient(base_url=pouch.url, headers={"origin": pouch.url}, timeout=30, trust_env=False)
+            api = httpx.AsyncClient(
+                base_url=pouch.url, headers={"authorization": f"Bearer {secret}"}, timeout=30, trust_env=False
+            )
+            made.append(Customer(email, Buyer(email, browser, rng), api))
+    try:
+        for each in made:
+            await each.buyer.sign_in()
+        yield made
+    finally:
+        for each in made:
+            await each.buyer.browser.aclose()
+            await each.api.aclose()
