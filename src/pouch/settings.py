@@ -224,6 +224,8 @@ class Payments(_Section):
     """Of the credits bought, added on top and rounded up to the cent; text such as "4.4"."""
     fee_fixed_usd: Annotated[Dollars, AfterValidator(_whole_cents)] = Money(0)
     """Added on top of each purchase."""
+    fee_comes_back: bool = False
+    """When credits are refunded here, the fee goes back in proportion. Else it stays, as the processor's own does."""
     tax: Literal["off", "automatic", "fixed"] = "off"
     """automatic: Stripe Tax works it out from the buyer's address. fixed: `tax_percent` of credits and fee."""
     tax_percent: PercentText = Percent(0)

@@ -312,13 +312,15 @@ OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
 
 
 @asynccontextmanager
-async def shop_on(database_url: str, *, settle_after_s: float = 0, lose_answers: int = 0) -> AsyncIterator[Shop]:
+async def shop_on(
+    database_url: str, *, settle_after_s: float = 0, lose_answers: int = 0, settings: Settings | None = None
+) -> AsyncIterator[Shop]:
     """Open a shop on a migrated database. Its bank debits take so long, and so many answers get lost."""
     async with (
         Database(database_url, size_max=8) as database,
         card_processor(database_url, settle_after_s=settle_after_s, lose_answers=lose_answers) as cards,
     ):
-        shop = Shop(database, cards, Pouch(database, api_base=cards.api_base))
+        shop = Shop(database, cards, Pouch(database, api_base=cards.api_base, settings=settings))
         async with database.transaction() as db:
             await open_account(db, shop.alice)
         yield shop

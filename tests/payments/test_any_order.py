@@ -8,12 +8,15 @@ zero on the way, and all accounts come to zero.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from payments.conftest import forget_last_test
 from payments.shop import Shop, shop_on
+from payments.test_fee_and_tax import FIXED, settings_with
 from pouch.base.ids import show_id
 from pouch.base.money import ZERO
 from pouch.embedded.cards.delivery import sign
@@ -23,7 +26,7 @@ from pouch.payments.reconciling import Reconciling
 from pouch.payments.types import Purchase
 from support.cards import WEBHOOK_SECRET
 
-CLEARING: tuple[SystemAccount, ...] = ("stripe_clearing", "refund_clearing", "writeoff")
+CLEARING: tuple[SystemAccount, ...] = ("stripe_clearing", "refund_clearing", "writeoff", "revenue:fees", "tax_payable")
 ACTS = ("refund_there", "refund_more", "fail_refund", "dispute", "inquire", "escalate", "win", "lose", "warn")
 
 
@@ -95,9 +98,11 @@ async def begin(shop: Shop, acts: Sequence[str], spent: str) -> Purchase:
     return purchase
 
 
-async def story(url: str, acts: Sequence[str], spent: str, order: Sequence[float], lost: int) -> None:
+async def story(  # noqa: PLR0917 -- what is drawn
+    url: str, acts: Sequence[str], spent: str, order: Sequence[float], lost: int, charges: Path | None
+) -> None:
     forget_last_test(url)
-    async with shop_on(url) as shop:
+    async with shop_on(url, settings=settings_with(charges, FIXED) if charges else None) as shop:
         purchase = await begin(shop, acts, spent)
         events = await shop.events()
         news = [events[int(at * len(events)) % len(events)] for at in order]
@@ -121,7 +126,7 @@ async def story(url: str, acts: Sequence[str], spent: str, order: Sequence[float
 
 
 @settings(
-    max_examples=12,
+    max_examples=14,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
@@ -132,8 +137,17 @@ async def story(url: str, acts: Sequence[str], spent: str, order: Sequence[float
     spent=st.sampled_from(["", "", "2.00", "9.75", "10.00"]),
     order=st.lists(st.floats(0, 1, exclude_max=True), max_size=14),
     lost=st.integers(0, 3),
+    is_charged=st.booleans(),
 )
-def test_the_books_end_the_same_in_whatever_order_the_news_comes(
-    payments_database: str, acts: list[str], spent: str, order: list[float], lost: int
+def test_the_books_end_the_same_in_whatever_order_the_news_comes(  # noqa: PLR0917 -- what is drawn
+    payments_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    acts: list[str],
+    spent: str,
+    order: list[float],
+    lost: int,
+    is_charged: bool,
 ) -> None:
-    asyncio.run(story(payments_database, acts, spent, order, lost))
+    """With a fee and a tax on top, and without."""
+    charges = tmp_path_factory.getbasetemp() if is_charged else None
+    asyncio.run(story(payments_database, acts, spent, order, lost, charges))

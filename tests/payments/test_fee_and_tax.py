@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from payments.shop import ALICE, OpenShop, Pouch, Shop
 from payments.test_verdict import PAYMENT, PURCHASE, SESSION
@@ -27,9 +28,14 @@ BANK_PAYS, BANK_FAILS = "000123456789", "000222222227"
 
 def pouch_with(shop: Shop, folder: Path, payments: str) -> Pouch:
     """Pouch as an operator with these lines in [payments] runs it."""
+    return Pouch(shop.database, api_base=shop.cards.api_base, settings=settings_with(folder, payments))
+
+
+def settings_with(folder: Path, payments: str) -> Settings:
+    """The settings of such an operator."""
     file = folder / "pouch.toml"
     file.write_text(f"[payments]\n{payments}")
-    return Pouch(shop.database, api_base=shop.cards.api_base, settings=Settings(config=str(file)))
+    return Settings(config=str(file), secret_key=SecretStr("a secret of the tests"))
 
 
 async def posted(shop: Shop, payment_id: str | None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pouch.ledger.accounts import balance
 from pouch.ledger.history import lines_of_cause
 from pouch.ledger.lots import unused_of
 from pouch.payments import desk, disputes, refunds
-from pouch.payments.errors import NoProcessor
+from pouch.payments.errors import NoProcessor, RefundChanged
 from pouch.payments.purchases import get_purchase
 from pouch.payments.refunding import Ask, Refunding
 from pouch.payments.refunds import RefundReason
@@ -128,11 +128,13 @@ class PurchasePages:
         async with self._database.transaction() as db:
             purchase = await self._purchase(db, request)
         try:
+            amount = _amount(form.get("amount_usd", ""))
             ask = Ask(
                 "operator",
                 viewer.person_id,
-                _amount(form.get("amount_usd", "")),
+                amount,
                 form.get("attempt", ""),
+                shown=_amount(form["total_usd"]) if form.get("total_usd") else amount,
                 reason=next((reason for reason in REASONS if reason == form.get("reason")), "requested_by_customer"),
                 note=_note(form.get("note", "")),
             )
@@ -147,6 +149,7 @@ class PurchasePages:
             left = await self._refunding.left(db, purchase)
             has = await balance(db, purchase.organization_id)
             unused = await unused_of(db, purchase.organization_id, purchase.id)
+            parts = error.parts if isinstance(error, RefundChanged) else await self._refunding.parts(db, purchase, left)
         return await self._pages.page(
             request,
             "admin/refund.html",
@@ -155,10 +158,11 @@ class PurchasePages:
             left=left,
             has=has,
             unused=unused,
+            parts=parts,
             reasons=REASONS,
             typed=form,
             # A corrected amount is still the same intention.
-            attempt=form.get("attempt") if isinstance(error, InvalidInput) else str(uuid4()),
+            attempt=form.get("attempt") if isinstance(error, InvalidInput | RefundChanged) else str(uuid4()),
             field_error=error.message if isinstance(error, InvalidInput) else None,
             problem=None if isinstance(error, InvalidInput) else error,
         )

@@ -28,7 +28,7 @@ class NewRefund(Body):
 
     purchase: str
     amount_usd: Dollars | None = None
-    """Text such as "12.50". Left out: all that is unused."""
+    """The credits, as text such as "12.50". Left out: all that is unused."""
 
 
 class RefundApi:
@@ -93,7 +93,10 @@ def _shape(refund: Refund) -> dict[str, object]:
         "id": refund.shown_id,
         "purchase": show_id("pur", refund.purchase_id),
         "state": refund.state,
-        "amount_usd": refund.amount.decimal(),
+        "amount_usd": refund.credits.decimal(),
+        "fee_usd": refund.fee.decimal(),
+        "tax_usd": refund.tax.decimal(),
+        "total_usd": refund.amount.decimal(),
         "note": refund.note,
         "failure": refund.failure,
         "created_at": refund.created_at.isoformat(),

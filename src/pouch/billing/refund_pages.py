@@ -54,7 +54,8 @@ class RefundPages:
         if again := await self._web.ask_again(viewer, request.url.path):
             return again
         try:
-            ask = Ask("customer", viewer.person_id, _amount(form), form.get("attempt", ""))
+            shown = _amount(form, "total_usd") if "total_usd" in form else None
+            ask = Ask("customer", viewer.person_id, _amount(form, "amount_usd"), form.get("attempt", ""), shown=shown)
             await self._refunding.start(purchase.id, ask)
         except (InvalidInput, Conflict, NoProcessor) as error:
             return await self._form(request, viewer, form, error)
@@ -66,6 +67,7 @@ class RefundPages:
         async with self._database.transaction() as db:
             purchase = await self._purchase(db, viewer, request)
             unused = await self._refunding.self_service(db, purchase)
+            parts = await self._refunding.parts(db, purchase, unused)
         return await self._web.page(
             request,
             "billing/refund.html",
@@ -73,6 +75,7 @@ class RefundPages:
             purchase=purchase,
             unused=unused,
             used=purchase.amount - unused,
+            parts=parts,
             attempt=form.get("attempt") if isinstance(error, InvalidInput) else str(uuid4()),
             problem=error,
         )
@@ -85,8 +88,8 @@ class RefundPages:
         return found
 
 
-def _amount(form: Mapping[str, str]) -> Money:
+def _amount(form: Mapping[str, str], name: str) -> Money:
     try:
-        return Money.parse(form.get("amount_usd", ""))
+        return Money.parse(form.get(name, ""))
     except ValueError:
         raise InvalidInput(say("The form was not complete. Open the page again."), field="amount_usd") from None

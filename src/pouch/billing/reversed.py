@@ -19,8 +19,9 @@ class Back:
     refunded: Money
     withdrawn: Money
     kept: Money
-    """What was paid in the end."""
+    """What was paid in the end, fee and tax among it."""
     refundable: Money
+    """What goes to the card then, with what of fee and tax comes back."""
     paid_debt: Money
     """What this purchase paid of what was owed before."""
     debt: Money
@@ -32,13 +33,15 @@ async def load_back(db: Connection, purchase: Purchase, refunding: Refunding) ->
     refunded = sum((row.amount for row in rows if row.state == "succeeded"), ZERO)
     withdrawn = sum((row.counts for row in await disputes.of_purchase(db, purchase.id)), ZERO)
     has = await balance(db, purchase.organization_id)
+    unused = await refunding.self_service(db, purchase)
+    paid = purchase.total or purchase.before_tax
     is_back = purchase.state in {"part_refunded", "refunded", "disputed", "dispute_lost"}
     return Back(
         refunds=rows,
         refunded=refunded,
         withdrawn=withdrawn,
-        kept=max(ZERO, purchase.amount - refunded - withdrawn),
-        refundable=await refunding.self_service(db, purchase),
+        kept=max(ZERO, paid - refunded - withdrawn),
+        refundable=(await refunding.parts(db, purchase, unused)).total if unused else ZERO,
         paid_debt=await debt_paid_by(db, f"pi:{purchase.payment_id}:credit") if purchase.payment_id else ZERO,
         debt=has.debt if is_back else ZERO,
     )

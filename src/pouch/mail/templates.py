@@ -67,11 +67,15 @@ class Templates:
 
     def names_in(self, kind: str) -> set[str]:
         """What the templates of a kind show, beside what every letter has."""
-        found: set[str] = set()
-        for ending in ("txt", "html"):
-            source, *_ = self._sources.get_source(self._environment, f"mail/{kind}.{ending}")
-            found |= meta.find_undeclared_variables(self._environment.parse(source))
+        found = self._names_in(f"mail/{kind}.txt") | self._names_in(f"mail/{kind}.html")
         return found - {*self._site, "to", "subject", "_", "gettext", "ngettext", "language"}
+
+    def _names_in(self, template: str) -> set[str]:
+        """The names in a template, and in those that it is made of."""
+        source, *_ = self._sources.get_source(self._environment, template)
+        parsed = self._environment.parse(source)
+        parts = [self._names_in(part) for part in meta.find_referenced_templates(parsed) if part is not None]
+        return meta.find_undeclared_variables(parsed).union(*parts)
 
     def render(self, kind: str, *, to: str, context: Mapping[str, str]) -> Words:
         """Put a letter into words. Raises jinja2.TemplateError for what is missing, in the folder or in the context."""

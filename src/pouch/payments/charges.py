@@ -2,7 +2,10 @@
 
 In words. The amount that is entered is what is credited. The fee is a percentage of it, rounded up to the cent, plus a
 fixed amount. Tax is on both, rounded to the nearest cent (half up): at the operator's own rate, or worked out by Stripe
-from the buyer's address, and then nobody knows it before the payment page does.
+from the buyer's address, and then nobody knows it before the payment page does. A saved card that is charged while
+nobody is there has no such page, so that tax is not charged then (docs/adr/0016).
+
+When credits are refunded, tax goes back in proportion, and the fee where the operator says so (`parts`).
 """
 
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ class Quote:
     tax: Money | None
     tax_mode: TaxMode
     tax_name: str
+    fee_comes_back: bool = False
 
     @property
     def before_tax(self) -> Money:
@@ -46,6 +50,8 @@ class Charges:
     tax_percent: Percent
     tax_name: str
     collects_tax_id: bool
+    fee_comes_back: bool = False
+    """When credits are refunded."""
 
     @classmethod
     def of(cls, payments: Payments) -> "Charges":
@@ -57,19 +63,20 @@ class Charges:
             payments.tax_percent,
             payments.tax_name,
             payments.collect_tax_id,
+            payments.fee_comes_back,
         )
 
     def quote(self, amount: Money) -> Quote:
         """What so many credits cost. `amount` is whole cents."""
-        fee = self.fee_percent.of(amount) + self.fee_fixed
+        fee, comes_back = self.fee_percent.of(amount) + self.fee_fixed, self.fee_comes_back
         match self.tax_mode:
             case "off":
-                return Quote(amount, fee, ZERO, "off", "")
+                return Quote(amount, fee, ZERO, "off", "", comes_back)
             case "fixed":
-                name = f"{self.tax_name} {self.tax_percent}"
-                return Quote(amount, fee, self.tax_percent.of_half_up(amount + fee), "fixed", name)
+                name, tax = f"{self.tax_name} {self.tax_percent}", self.tax_percent.of_half_up(amount + fee)
+                return Quote(amount, fee, tax, "fixed", name, comes_back)
             case "automatic":
-                return Quote(amount, fee, None, "automatic", self.tax_name)
+                return Quote(amount, fee, None, "automatic", self.tax_name, comes_back)
 
     @property
     def in_words(self) -> str:

@@ -92,6 +92,7 @@ class Checkout:
             tax=quote.tax,
             tax_mode=quote.tax_mode,
             tax_name=quote.tax_name,
+            fee_comes_back=quote.fee_comes_back,
         )
         async with self._database.transaction() as db:
             if await purchases.count_unpaid(db, organization_id, but_for=attempt) >= UNPAID_PER_HOUR_MAX:

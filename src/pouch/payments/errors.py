@@ -5,6 +5,7 @@ PouchError
 ├── NoProcessor         403  this Pouch sells nothing
 ├── AttemptReused       409  the same attempt was sent with another amount
 ├── NotRefundable       409  nothing of the purchase can be refunded now
+├── RefundChanged       409  another amount would go to the card than the page said
 ├── ProcessorSilent     503  no answer: it may have happened, so the same request with the same key goes again
 └── ProcessorRefused    503  a definite no; nothing happened, and repeating it changes nothing
     ├── KeyReused            the key belongs to a request with other content: look up what that made
@@ -18,6 +19,7 @@ from uuid import UUID
 from pouch.base.errors import Conflict, InvalidInput, NotAllowed, NotFound, PouchError, Unavailable
 from pouch.base.languages import say
 from pouch.base.money import Money
+from pouch.payments.parts import Parts
 from pouch.web.filters import dollars
 
 
@@ -54,6 +56,18 @@ class NotRefundable(Conflict):
     def __init__(self, purchase_id: UUID) -> None:
         super().__init__(say("Nothing of this purchase can be refunded now."))
         self.purchase_id = purchase_id
+
+
+class RefundChanged(Conflict):
+    """Another amount would go to the card than was shown: `parts` is what it is made of now."""
+
+    code = "refund_changed"
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(
+            say("%(amount)s would go to the card. Look at it, and press once more.", amount=dollars(parts.total))
+        )
+        self.parts = parts
 
 
 class ProcessorSilent(Unavailable):

@@ -14,7 +14,7 @@ from pouch.web.filters import dollars, when
 async def tell_refunded(db: Connection, purchase: Purchase, refund: Refund, page: str) -> None:
     """The card gets its money back, and this is what it did to the credits."""
     context = {
-        "amount": dollars(refund.amount),
+        **_parts(refund),
         "taken": dollars(refund.taken) if refund.taken else "",
         "note": refund.note,
         **await _frame(db, purchase, page),
@@ -41,15 +41,16 @@ async def tell_refund_failed(db: Connection, purchase: Purchase, refund: Refund,
 
 async def tell_failed_after_all(db: Connection, purchase: Purchase, refund: Refund, page: str) -> None:
     """The bank did not pay after all, so the credits are gone."""
-    context = {"amount": dollars(refund.amount), **await _frame(db, purchase, page)}
+    context = {**_parts(refund), **await _frame(db, purchase, page)}
     await _write(db, f"refund:{refund.id}", purchase.email, "payment_failed_after_all", context)
     await alert(
         db,
         f"failed:{refund.id}",
-        f"A payment of {dollars(purchase.amount)} failed after it was credited",
+        f"A payment of {dollars(refund.amount)} failed after it was credited",
         [
             f"Purchase {purchase.shown_id} of {purchase.email}.",
             f"{dollars(refund.taken)} of credits was taken back; {dollars(refund.owed)} had been spent and is owed.",
+            f"The fee of {dollars(refund.fee)} and the tax of {dollars(refund.tax)} left their books, too.",
         ],
         f"/admin/purchases/{purchase.shown_id}",
     )
@@ -112,6 +113,17 @@ async def alert(db: Connection, key: str, what: str, lines: list[str], path: str
         await _write(db, f"alert:{key}:{address}", address, "operator_alert", context)
 
 
+def _parts(refund: Refund) -> dict[str, str]:
+    """What goes back, and what it is made of where that is more than credits."""
+    is_more = refund.fee or refund.tax
+    return {
+        "amount": dollars(refund.amount),
+        "credits": dollars(refund.credits) if is_more else "",
+        "fee": dollars(refund.fee) if refund.fee else "",
+        "tax": dollars(refund.tax) if refund.tax else "",
+    }
+
+
 async def _frame(db: Connection, purchase: Purchase, page: str) -> dict[str, str]:
     has = await balance(db, purchase.organization_id)
     return {
@@ -122,6 +134,7 @@ async def _frame(db: Connection, purchase: Purchase, page: str) -> dict[str, str
         "bought_at": f"{when(purchase.credited_at)} UTC" if purchase.credited_at else "",
         "page": page,
         "mode": purchase.mode,
+        "tax_name": purchase.tax_name,
     }
 
 

@@ -19,7 +19,7 @@ TABLE = "payment_purchases"
 _COLUMNS = """
 id, number, organization_id, person_id, email, attempt, mode, state, amount_nanos, fee_nanos, tax_mode, tax_nanos,
 tax_name, created_at, session_expires_at, session_id, session_url, payment_id, card_brand, card_last4, credited_at,
-reason, quarantine, kind, saves_card, method_id
+reason, quarantine, kind, saves_card, method_id, fee_comes_back
 """
 
 
@@ -99,8 +99,8 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
         """
         INSERT INTO payment_purchases
             (id, organization_id, person_id, email, attempt, amount_nanos, saves_card, fee_nanos, tax_mode, tax_nanos,
-             tax_name, mode, session_expires_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+             tax_name, fee_comes_back, mode, session_expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
                 date_trunc('second', now()) + make_interval(secs => %s))
         ON CONFLICT ON CONSTRAINT payment_purchases_attempt DO NOTHING
         """,
@@ -116,6 +116,7 @@ async def add_purchase(db: Connection, order: Order, mode: Mode, life_s: int) ->
             order.tax_mode,
             None if order.tax is None else order.tax.nanos,
             order.tax_name,
+            order.fee_comes_back,
             mode,
             life_s,
         ),
@@ -147,8 +148,8 @@ async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card
         """
         INSERT INTO payment_purchases
             (id, organization_id, person_id, email, attempt, amount_nanos, fee_nanos, tax_mode, tax_nanos, tax_name,
-             mode, kind, method_id, session_expires_at, card_brand, card_last4, due_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL)
+             fee_comes_back, mode, kind, method_id, session_expires_at, card_brand, card_last4, due_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL)
         """,
         (
             purchase_id,
@@ -161,6 +162,7 @@ async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card
             order.tax_mode,
             None if order.tax is None else order.tax.nanos,
             order.tax_name,
+            order.fee_comes_back,
             card.mode,
             card.stripe_id,
             card.brand,

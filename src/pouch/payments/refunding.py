@@ -25,7 +25,15 @@ from pouch.ledger.operations import Hold, Refused
 from pouch.ledger.posting import post_batch
 from pouch.payments import disputes, purchases, refunds, reversals
 from pouch.payments.checkout import ATTEMPT, Checkout
-from pouch.payments.errors import KeyReused, NoProcessor, NotRefundable, ProcessorRefused, ProcessorSilent
+from pouch.payments.errors import (
+    KeyReused,
+    NoProcessor,
+    NotRefundable,
+    ProcessorRefused,
+    ProcessorSilent,
+    RefundChanged,
+)
+from pouch.payments.parts import Parts, asked_for, paid_for
 from pouch.payments.processor import Processor
 from pouch.payments.refunds import NewRefund, Refund, RefundReason, RefundSource
 from pouch.payments.sync import Sync
@@ -48,11 +56,16 @@ class Ask:
     """What somebody asks for. `attempt` was minted by the page they saw."""
 
     source: RefundSource
-    person_id: UUID
+    person_id: UUID | None
     amount: Money
+    """The credits; fee and tax go back with them as `parts` says."""
     attempt: str
     reason: RefundReason = "requested_by_customer"
     note: str = ""
+    shown: Money | None = None
+    """What the page said would go to the card. None: nobody was told."""
+    with_fee: bool = False
+    """Give the fee back even where it usually stays."""
 
 
 class Refunding:
@@ -78,7 +91,7 @@ class Refunding:
     async def start(self, purchase_id: UUID, ask: Ask) -> Refund:
         """The refund of this attempt, as far as it has come. Repeating it gives the same one.
 
-        Raises NotFound, NoProcessor, InvalidInput (`amount_usd`) and NotRefundable.
+        Raises NotFound, NoProcessor, InvalidInput (`amount_usd`), NotRefundable and RefundChanged.
         """
         if self._processor is None:
             raise NoProcessor
@@ -87,8 +100,8 @@ class Refunding:
         async with self._database.transaction() as db:
             purchase = await purchases.lock_purchase(db, purchase_id)
             known = await refunds.of_attempt(db, purchase.id, ask.attempt)
-            if known is not None and known.amount != ask.amount:
-                asked = dollars(known.amount)
+            if known is not None and known.credits != ask.amount:
+                asked = dollars(known.credits)
                 raise Conflict(say("This form has already asked for %(amount)s. Open the page again.", amount=asked))
             refund = known or await self._add(db, purchase, ask)
         try:
@@ -137,14 +150,20 @@ class Refunding:
             return ZERO
         has = await balance(db, purchase.organization_id)
         unused = await unused_of(db, purchase.organization_id, purchase.id)
-        least = min(unused, has.available, await reversals.left_to_refund(db, purchase))
+        gone = await reversals.spoken_for(db, purchase)
+        least = min(unused, has.available, purchase.amount - gone.credits)
         return ZERO if has.debt else Money(max(0, least.nanos) // NANOS_PER_CENT * NANOS_PER_CENT)
 
     async def left(self, db: Connection, purchase: Purchase) -> Money:
-        """What the operator may refund of a purchase."""
+        """How many credits of a purchase the operator may refund."""
         if not await self._is_refundable(db, purchase):
             return ZERO
-        return await reversals.left_to_refund(db, purchase)
+        return max(ZERO, purchase.amount - (await reversals.spoken_for(db, purchase)).credits)
+
+    async def parts(self, db: Connection, purchase: Purchase, amount: Money, *, with_fee: bool = False) -> Parts:
+        """What would go to the card with so many credits: these, and what of fee and tax comes back with them."""
+        gone = await reversals.spoken_for(db, purchase)
+        return asked_for(paid_for(purchase), gone, amount, gives_fee=purchase.fee_comes_back or with_fee)
 
     async def _is_refundable(self, db: Connection, purchase: Purchase) -> bool:
         is_ours = self._processor is not None and purchase.mode == self._processor.mode
@@ -162,12 +181,24 @@ class Refunding:
             raise InvalidInput(say("Cards are refunded in whole cents."), field="amount_usd")
         if ask.amount > left:
             raise InvalidInput(say("At most %(amount)s can be refunded.", amount=dollars(left)), field="amount_usd")
+        parts = await self.parts(db, purchase, ask.amount, with_fee=ask.with_fee)
+        if ask.shown not in {None, parts.total}:
+            raise RefundChanged(parts)
         refund_id = new_id()
         held = await _hold(db, purchase, refund_id, ask.amount)
         if ask.source == "customer" and held != ask.amount:
             raise NotRefundable(purchase.id)
         new = NewRefund(
-            refund_id, ask.source, ask.amount, held, ask.person_id, ask.attempt, reason=ask.reason, note=ask.note
+            refund_id,
+            ask.source,
+            parts.total,
+            held,
+            ask.person_id,
+            ask.attempt,
+            reason=ask.reason,
+            note=ask.note,
+            fee=parts.fee,
+            tax=parts.tax,
         )
         refund = await refunds.add_refund(db, purchase, new)
         await ring(db, JOB, refund.id)

@@ -14,6 +14,7 @@ from pouch.base.languages import say
 from pouch.base.money import ZERO, Money
 from pouch.jobs.claims import DUE_ROWS_MAX, ERROR_CHARACTERS_MAX, Claim
 from pouch.payments.objects import RefundObject
+from pouch.payments.parts import Parts
 from pouch.payments.types import Mode, Purchase
 
 TABLE = "payment_refunds"
@@ -23,10 +24,11 @@ RefundSource = Literal["operator", "customer", "stripe", "failure"]
 RefundReason = Literal["requested_by_customer", "duplicate", "fraudulent"]
 
 _COLUMNS = """
-id, purchase_id, organization_id, mode, source, person_id, attempt, amount_nanos, state, held_nanos, taken_nanos,
-owed_nanos, lost_nanos, posted_at, returned_at, reason, note, stripe_id, failure, created_at, closed_at
+id, purchase_id, organization_id, mode, source, person_id, attempt, amount_nanos, fee_nanos, tax_nanos, state,
+held_nanos, taken_nanos, owed_nanos, lost_nanos, posted_at, returned_at, reason, note, stripe_id, failure, created_at,
+closed_at
 """
-_MONEY = ("amount", "held", "taken", "owed", "lost")
+_MONEY = ("amount", "fee", "tax", "held", "taken", "owed", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,16 @@ class Refund:
     person_id: UUID | None
     attempt: str | None
     amount: Money
+    """All that goes to the card: credits, and these of the fee and the tax."""
+    fee: Money
+    tax: Money
     state: RefundState
     held: Money
-    """Set aside until it is final."""
+    """Credits that are set aside until it is final."""
     taken: Money
     owed: Money
     lost: Money
-    """What was posted: from the balance, as a debt, as a loss of the operator's."""
+    """What was posted beside fee and tax: from the balance, as a debt, as a loss of the operator's."""
     posted_at: datetime | None
     returned_at: datetime | None
     reason: RefundReason
@@ -68,6 +73,21 @@ class Refund:
         return f"refund:{self.stripe_id if self.source == 'stripe' else self.shown_id}"
 
     @property
+    def credits(self) -> Money:
+        """What of it is credits."""
+        return self.amount - self.fee - self.tax
+
+    @property
+    def parts(self) -> Parts:
+        """What it is made of."""
+        return Parts(self.credits, self.fee, self.tax)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody asked for it here. Else it was found at the bank, and is so much money."""
+        return self.source in {"operator", "customer"}
+
+    @property
     def is_open(self) -> bool:
         """Whether its end is not known yet."""
         return self.state in {"created", "unknown", "pending"}
@@ -85,12 +105,15 @@ class NewRefund:
     id: UUID
     source: RefundSource
     amount: Money
+    """All that goes to the card."""
     held: Money
     person_id: UUID | None = None
     attempt: str | None = None
     reason: RefundReason = "requested_by_customer"
     note: str = ""
     stripe_id: str | None = None
+    fee: Money = ZERO
+    tax: Money = ZERO
 
 
 async def add_refund(db: Connection, purchase: Purchase, new: NewRefund) -> Refund:
@@ -98,8 +121,8 @@ async def add_refund(db: Connection, purchase: Purchase, new: NewRefund) -> Refu
     await db.execute(
         """
         INSERT INTO payment_refunds (id, purchase_id, organization_id, mode, source, person_id, attempt, amount_nanos,
-                                     held_nanos, reason, note, stripe_id)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                     fee_nanos, tax_nanos, held_nanos, reason, note, stripe_id)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             new.id,
@@ -110,6 +133,8 @@ async def add_refund(db: Connection, purchase: Purchase, new: NewRefund) -> Refu
             new.person_id,
             new.attempt,
             new.amount.nanos,
+            new.fee.nanos,
+            new.tax.nanos,
             new.held.nanos,
             new.reason,
             new.note,
@@ -183,15 +208,29 @@ async def mark_known(db: Connection, refund_id: UUID, found: RefundObject) -> No
     )
 
 
-async def mark_posted(db: Connection, refund_id: UUID, *, taken: int, owed: int, lost: int) -> bool:
-    """The credits are taken back. False when they were before."""
+async def mark_posted(db: Connection, row: Refund, *, taken: int, owed: int, parts: Parts) -> bool:
+    """The credits are taken back, and `parts` is all that was posted. False when it was before.
+
+    What was found at the bank is known to be made of something only now.
+    """
+    made_of = row.parts if row.is_asked else parts
     moved = await db.execute(
         """
         UPDATE payment_refunds
-           SET posted_at = now(), held_nanos = 0, taken_nanos = %s, owed_nanos = %s, lost_nanos = %s
+           SET posted_at = now(), held_nanos = 0, taken_nanos = %s, owed_nanos = %s, lost_nanos = %s,
+               fee_back_nanos = %s, tax_back_nanos = %s, fee_nanos = %s, tax_nanos = %s
          WHERE id = %s AND posted_at IS NULL
         """,
-        (taken, owed, lost, refund_id),
+        (
+            taken,
+            owed,
+            parts.lost.nanos,
+            parts.fee.nanos,
+            parts.tax.nanos,
+            made_of.fee.nanos,
+            made_of.tax.nanos,
+            row.id,
+        ),
     )
     return moved.rowcount == 1
 

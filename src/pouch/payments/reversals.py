@@ -1,10 +1,11 @@
 """Taking bought credits back, because the money for them went back: refunds, disputes, payments that failed after all.
 
-In words. Of a purchase of C dollars, everything that went back together takes at most C from the customer; what goes
-beyond is the operator's loss (`writeoff`): a purchase that was refunded and disputed cost the customer nothing twice.
-So each reversal takes the difference that it makes to min(C, sum of all reversals), and one that ends (a refund that
-came back, a dispute that was won) gives that difference back. That makes the books the same in whatever order the news
-comes. What is taken comes from what is available; credits that were spent already become a debt.
+In words. What was paid for a purchase is credits, fee and tax, and what has gone back of it is a function of all that
+went (`parts.together`): no part more than was paid, and only what goes beyond the whole is the operator's loss
+(`writeoff`). A purchase that was refunded and disputed cost the customer nothing twice. So each reversal posts the
+difference that it makes to that function, and one that ends (a refund that came back, a dispute that was won) gives
+that difference back. That makes the books the same in whatever order the news comes. The credits among it come from
+what is available; those that were spent already become a debt. Fee and tax leave the books they came to.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from pouch.ledger.posting import post
 from pouch.payments import disputes, letters, purchases, refunds, suspensions
 from pouch.payments.disputes import Dispute
 from pouch.payments.objects import DisputeObject, MoneyBack, RefundObject
+from pouch.payments.parts import NOTHING, Parts, paid_for, together
 from pouch.payments.refunds import NewRefund, Refund
 from pouch.payments.types import Purchase, PurchaseState
 
@@ -45,14 +47,13 @@ REFUSED = later("The card processor did not carry it out. Nothing moved, and the
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """What one reversal does to the books: `share` is the customer's, `lost` the operator's."""
+    """What one reversal does to the books."""
 
     purchase: Purchase
     key: str
     clearing: SystemAccount
     kind: TransferKind
-    share: Money
-    lost: Money
+    parts: Parts
 
 
 async def apply(db: Connection, purchase_id: UUID, back: MoneyBack, *, page: str) -> Purchase:
@@ -87,7 +88,7 @@ async def fail_after_all(db: Connection, purchase: Purchase, *, page: str) -> No
     stripe_id = f"{purchase.payment_id}:failed"
     if any(row.stripe_id == stripe_id for row in await refunds.of_purchase(db, purchase.id)):
         return
-    new = NewRefund(refunds.found_id(stripe_id), "failure", purchase.amount, ZERO, stripe_id=stripe_id)
+    new = NewRefund(refunds.found_id(stripe_id), "failure", paid_for(purchase).total, ZERO, stripe_id=stripe_id)
     row = await refunds.add_refund(db, purchase, new)
     await _take(db, purchase, row)
     await refunds.mark_succeeded(db, row.id)
@@ -96,17 +97,19 @@ async def fail_after_all(db: Connection, purchase: Purchase, *, page: str) -> No
     _log.error("payment_failed_after_credit", purchase=purchase.shown_id, payment=purchase.payment_id)
 
 
-async def total(db: Connection, purchase_id: UUID) -> Money:
-    """How much of a purchase has gone back in our books; refunds and disputes together may be more than it was."""
-    refunded = sum((row.counts for row in await refunds.of_purchase(db, purchase_id)), ZERO)
-    return sum((row.counts for row in await disputes.of_purchase(db, purchase_id)), refunded)
+def gone_of(purchase: Purchase, rows: Sequence[Refund], objections: Sequence[Dispute], more: Money = ZERO) -> Parts:
+    """What has gone back of a purchase by these rows, and by so much more that the bank took."""
+    counted = [row for row in rows if row.counts]
+    asked = sum((row.parts for row in counted if row.is_asked), NOTHING)
+    found = sum((row.amount for row in counted if not row.is_asked), more)
+    return together(paid_for(purchase), asked, sum((each.counts for each in objections), found))
 
 
-async def left_to_refund(db: Connection, purchase: Purchase) -> Money:
-    """What may still be refunded: the purchase without all that went back or is on its way."""
+async def spoken_for(db: Connection, purchase: Purchase) -> Parts:
+    """What has gone back of a purchase, or is on its way; the rest may still be refunded."""
     rows = await refunds.of_purchase(db, purchase.id)
-    under_way = sum((row.amount for row in rows if row.is_open and row.posted_at is None), ZERO)
-    return max(ZERO, purchase.amount - await total(db, purchase.id) - under_way)
+    gone = gone_of(purchase, rows, await disputes.of_purchase(db, purchase.id))
+    return sum((row.parts for row in rows if row.is_open and row.posted_at is None), gone)
 
 
 async def _apply_refund(db: Connection, purchase: Purchase, found: RefundObject, page: str) -> None:
@@ -140,16 +143,15 @@ async def _take(db: Connection, purchase: Purchase, row: Refund) -> None:
     if row.posted_at is not None:
         return
     clearing: SystemAccount = "stripe_clearing" if row.source == "failure" else "refund_clearing"
-    share = await _share(db, purchase, row.amount)
-    captured = min(share, row.held)
+    parts = await _difference(db, purchase, row)
+    captured = min(parts.credits, row.held)
     operations: list[Operation] = []
     if row.held:
         operations.append(Capture(hold_of(row), captured.nanos, clearing, "refund", cause=purchase.id, note=row.note))
-    operations += await _taking(
-        db, Reversal(purchase, row.posting_key, clearing, "refund", share - captured, row.amount - share)
-    )
+    rest = replace(parts, credits=parts.credits - captured)
+    operations += await _taking(db, Reversal(purchase, row.posting_key, clearing, "refund", rest))
     taken, owed = await _post(db, operations)
-    await refunds.mark_posted(db, row.id, taken=taken, owed=owed, lost=(row.amount - share).nanos)
+    await refunds.mark_posted(db, row, taken=taken, owed=owed, parts=parts)
 
 
 async def _fail(db: Connection, purchase: Purchase, row: Refund, failure: str, page: str) -> None:
@@ -158,10 +160,9 @@ async def _fail(db: Connection, purchase: Purchase, row: Refund, failure: str, p
     if not await refunds.mark_failed(db, row.id, failure, is_returned=was_posted):
         return
     if was_posted:
-        # It counts no more, so the share is what it made of a difference.
-        share = await _share(db, purchase, row.amount)
+        parts = await _difference(db, purchase, row)
         key = f"{row.posting_key}:returned"
-        await post(db, _giving(Reversal(purchase, key, "refund_clearing", "refund", share, row.amount - share)))
+        await post(db, _giving(Reversal(purchase, key, "refund_clearing", "refund", parts)))
     elif row.held:
         await post(db, [Release(hold_of(row))])
     await letters.tell_refund_failed(db, purchase, await refunds.get_refund(db, row.id), page)
@@ -190,9 +191,8 @@ def _suspension(row: Dispute) -> str:
 
 async def _withdraw(db: Connection, purchase: Purchase, row: Dispute, to: Money) -> Dispute:
     amount = to - row.withdrawn
-    share = await _share(db, purchase, amount)
     key = _dispute_key(row, "withdrawn")
-    reversal = Reversal(purchase, key, "stripe_clearing", "dispute", share, amount - share)
+    reversal = Reversal(purchase, key, "stripe_clearing", "dispute", await _more(db, purchase, amount))
     _, owed = await _post(db, await _taking(db, reversal))
     owes = row.owed + Money(owed)
     await disputes.mark_moved(db, row, withdrawn=to, reinstated=row.reinstated, owed=owes)
@@ -210,8 +210,8 @@ async def _reinstate(db: Connection, purchase: Purchase, row: Dispute, to: Money
     amount = to - row.reinstated
     key = _dispute_key(row, "reinstated")
     await disputes.mark_moved(db, row, withdrawn=row.withdrawn, reinstated=to, owed=row.owed)
-    share = await _share(db, purchase, amount)
-    await post(db, _giving(Reversal(purchase, key, "stripe_clearing", "dispute", share, amount - share)))
+    parts = await _more(db, purchase, amount)
+    await post(db, _giving(Reversal(purchase, key, "stripe_clearing", "dispute", parts)))
     _log.info("payment_reinstated", purchase=purchase.shown_id, dispute=row.stripe_id)
     return replace(row, reinstated=to, postings=row.postings + 1)
 
@@ -223,46 +223,65 @@ def _dispute_key(row: Dispute, what: Literal["withdrawn", "reinstated"]) -> str:
     return key if row.postings == usual else f"{key}:{row.postings}"
 
 
-async def _share(db: Connection, purchase: Purchase, amount: Money) -> Money:
-    """What the customer bears of so much more going back than our rows count now."""
-    went = await total(db, purchase.id)
-    return min(purchase.amount, went + amount) - min(purchase.amount, went)
+async def _difference(db: Connection, purchase: Purchase, row: Refund) -> Parts:
+    """What it changes whether this refund counts, whether it does now or not."""
+    objections = await disputes.of_purchase(db, purchase.id)
+    others = [each for each in await refunds.of_purchase(db, purchase.id) if each.id != row.id]
+    counted = replace(row, posted_at=row.posted_at or row.created_at, returned_at=None)
+    return gone_of(purchase, [*others, counted], objections) - gone_of(purchase, others, objections)
+
+
+async def _more(db: Connection, purchase: Purchase, amount: Money) -> Parts:
+    """What it changes when the bank takes so much more than our rows count now."""
+    rows, objections = await refunds.of_purchase(db, purchase.id), await disputes.of_purchase(db, purchase.id)
+    return gone_of(purchase, rows, objections, amount) - gone_of(purchase, rows, objections)
 
 
 async def _taking(db: Connection, back: Reversal) -> list[Operation]:
-    """The operations that take the customer's share back and write the rest off."""
+    """The operations that take the credits back, fee and tax from the books they came to, and write the rest off."""
     purchase, operations = back.purchase, list[Operation]()
-    if back.share:
+    if back.parts.credits:
         await open_receivable(db, purchase.organization_id)
         operations.append(
             TakeBack(
                 back.key,
                 purchase.organization_id,
                 back.clearing,
-                back.share.nanos,
+                back.parts.credits.nanos,
                 back.kind,
                 cause=purchase.id,
                 note=purchase.card,
             )
         )
-    if back.lost:
-        key = f"{back.key}:lost"
-        operations.append(Transfer(key, "writeoff", back.clearing, back.lost.nanos, back.kind, cause=purchase.id))
+    operations += [
+        Transfer(f"{back.key}:{name}", books, back.clearing, amount.nanos, kind, cause=purchase.id)
+        for name, books, kind, amount in _of_the_operator(back)
+    ]
     return operations
 
 
 def _giving(back: Reversal) -> list[Operation]:
     """The operations that undo such a taking."""
     purchase, operations = back.purchase, list[Operation]()
-    if back.share:
-        to, note = purchase.organization_id, "It came back"
-        operations.append(
-            Transfer(back.key, back.clearing, to, back.share.nanos, back.kind, cause=purchase.id, note=note)
-        )
-    if back.lost:
-        key = f"{back.key}:lost"
-        operations.append(Transfer(key, back.clearing, "writeoff", back.lost.nanos, back.kind, cause=purchase.id))
+    if back.parts.credits:
+        to, amount, note = purchase.organization_id, back.parts.credits, "It came back"
+        operations.append(Transfer(back.key, back.clearing, to, amount.nanos, back.kind, cause=purchase.id, note=note))
+    operations += [
+        Transfer(f"{back.key}:{name}", back.clearing, books, amount.nanos, kind, cause=purchase.id)
+        for name, books, kind, amount in _of_the_operator(back)
+    ]
     return operations
+
+
+def _of_the_operator(back: Reversal) -> list[tuple[str, SystemAccount, TransferKind, Money]]:
+    """What moves beside the credits: the end of its key, whose books, what kind of line, how much."""
+    parts = back.parts
+    lines: list[tuple[str, SystemAccount, TransferKind, Money]] = [
+        ("fee", "revenue:fees", "fee", parts.fee),
+        ("tax", "tax_payable", "tax", parts.tax),
+        ("lost", "writeoff", back.kind, parts.lost),
+    ]
+    return [line for line in lines if line[-1]]
 
 
 async def _post(db: Connection, operations: list[Operation]) -> tuple[int, int]:
@@ -286,18 +305,18 @@ def hold_of(row: Refund) -> Hold:
 
 async def _mark(db: Connection, purchase: Purchase) -> None:
     rows, objections = await refunds.of_purchase(db, purchase.id), await disputes.of_purchase(db, purchase.id)
-    state = state_of(purchase.amount, rows, objections)
+    state = state_of(purchase, rows, objections)
     await purchases.mark_afterwards(db, purchase.id, state)
 
 
-def state_of(amount: Money, rows: Sequence[Refund], objections: Sequence[Dispute]) -> PurchaseState:
+def state_of(purchase: Purchase, rows: Sequence[Refund], objections: Sequence[Dispute]) -> PurchaseState:
     """What a purchase that was credited is by now."""
     taken = [each for each in objections if each.counts]
     if any(not each.is_lost for each in taken):
         return "disputed"
     if taken:
         return "dispute_lost"
-    refunded = sum((row.counts for row in rows), ZERO)
-    if refunded >= amount:
+    gone = gone_of(purchase, rows, objections)
+    if gone.credits >= purchase.amount:
         return "refunded"
-    return "part_refunded" if refunded else "credited"
+    return "part_refunded" if gone.total else "credited"

@@ -53,6 +53,8 @@ class Order:
     """None when Stripe works it out."""
     tax_mode: TaxMode = "off"
     tax_name: str = ""
+    fee_comes_back: bool = False
+    """When credits are refunded, the fee goes back in proportion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Purchase:
     tax: Money | None = ZERO
     """None until Stripe has worked it out."""
     tax_name: str = ""
+    fee_comes_back: bool = False
+    """When credits are refunded, the fee goes back in proportion; else it stays."""
 
     @property
     def shown_id(self) -> str:

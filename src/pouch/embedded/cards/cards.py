@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from pouch.base.errors import InvalidInput
 from pouch.embedded.cards.types import Method, MethodType, new_id
 
-Trouble: TypeAlias = Literal["fraudulent", "product_not_received", "inquiry", "warning"]
+Trouble: TypeAlias = Literal["fraudulent", "product_not_received", "inquiry", "warning", "returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,14 @@ CARDS = (
         brand="STRIPE TEST BANK",
         type="us_bank_account",
         settles="fails_later",
+    ),
+    Card(
+        name="bank_debit_returned",
+        number="000777777771",
+        happens="Bank debit: paid, and taken back by the bank",
+        brand="STRIPE TEST BANK",
+        type="us_bank_account",
+        trouble="returned",
     ),
 )
 

@@ -100,6 +100,19 @@ async def settle(desk: Desk, intent: Intent) -> Intent:
     return await _succeed(desk, intent, charge)
 
 
+async def take_back(desk: Desk, charge: Charge) -> Intent:
+    """Let a bank not pay after all what was paid already: a locked charge fails, and its money goes."""
+    intent = await store.lock(desk.db, Intent, charge.intent_id)
+    method = await store.find(desk.db, Method, charge.method_id)
+    assert intent is not None
+    assert method is not None
+    failure = {"failure_code": DEBIT_FAILED.code, "failure_message": DEBIT_FAILED.message}
+    charge = await store.change(desk.db, charge, status="failed", **failure)
+    await move(desk, "charge_failure", charge.id, -charge.amount_cents)
+    await tell(desk, "charge.failed", charge)
+    return await _fail(desk, intent, DEBIT_FAILED, method, charge)
+
+
 async def cancel(desk: Desk, intent: Intent, reason: str | None) -> Intent:
     """Close an unpaid intent for good."""
     intent = await store.change(desk.db, intent, status="canceled", canceled_at=desk.now, cancellation_reason=reason)

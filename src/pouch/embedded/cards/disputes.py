@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 from pouch.embedded.cards import store
 from pouch.embedded.cards.cards import BY_NAME
+from pouch.embedded.cards.charging import take_back
 from pouch.embedded.cards.errors import Refusal
 from pouch.embedded.cards.events import tell
 from pouch.embedded.cards.movements import move
@@ -132,5 +133,7 @@ async def make_trouble(desk: Desk, charge_id: str) -> None:
             await open_dispute(desk, charge, is_inquiry=True)
         case "fraudulent" | "product_not_received" as reason:
             await open_dispute(desk, charge, reason=reason)
+        case "returned":
+            await take_back(desk, charge)
         case None:
             return

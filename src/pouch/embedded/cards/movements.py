@@ -6,13 +6,14 @@ from pouch.embedded.cards import store
 from pouch.embedded.cards.place import Desk
 from pouch.embedded.cards.types import Movement, new_id
 
-Cause: TypeAlias = Literal["charge", "refund", "refund_failure", "dispute", "dispute_reversal"]
+Cause: TypeAlias = Literal["charge", "charge_failure", "refund", "refund_failure", "dispute", "dispute_reversal"]
 
 DISPUTE_FEE_CENTS = 15_00
 _FEE_PER_MILLE, _FEE_FIXED_CENTS = 29, 30
 
 _WORDS: dict[Cause, tuple[str, str]] = {
     "charge": ("charge", "Payment"),
+    "charge_failure": ("payment_failure_refund", "Payment failed"),
     "refund": ("refund", "Refund"),
     "refund_failure": ("refund_failure", "Refund failed"),
     "dispute": ("adjustment", "Chargeback withdrawal"),
