@@ -1,24 +1,15 @@
-"""The far ends that the suite runs against: ours, Stripe's test mode, and an emulator in a process of its own."""
+"""The far ends that the suite runs against: ours, Stripe's test mode, and emulators as programs of their own."""
 
-import asyncio
 import os
-import socket
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
-
+from contract.bridge import SECRET_KEY as SECRET_KEY_OF_EMULATORS
 from pouch.payments.processor import Processor
 from support.cards import SECRET_KEY, card_processor
 
 STRIPE_KEY = os.environ.get("POUCH_TEST_STRIPE_KEY", "")
-EMULATORS = os.environ.get("POUCH_TEST_EMULATORS", "")
-LOCALSTRIPE = "localstripe==1.15.10"
-START_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +38,10 @@ async def stripe() -> AsyncIterator[End]:
 
 
 @asynccontextmanager
-async def localstripe() -> AsyncIterator[End]:
-    """localstripe, installed into an environment that is thrown away. It is GPL: nothing of ours imports it."""
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
-        python = Path(folder) / "bin" / "python"
-        await _run(sys.executable, "-m", "venv", folder)
-        await _run(str(python), "-m", "pip", "install", "-q", LOCALSTRIPE)
-        port = listener.getsockname()[1]
-        listener.close()
-        # It has no option for the address and would listen on all; its application is served on loopback instead.
-        program = (
-            f"import aiohttp.web, localstripe.server as s; aiohttp.web.run_app(s.app, host='127.0.0.1', port={port})"
-        )
-        process = await asyncio.create_subprocess_exec(str(python), "-c", program)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            await _answers(url)
-            async with _end("localstripe", url, "sk_test_localstripe") as end:
-                yield end
-        finally:
-            process.terminate()
-            await process.wait()
+async def end_at(name: str, url: str) -> AsyncIterator[End]:
+    """An emulator, without its bridge."""
+    async with _end(name, url, SECRET_KEY_OF_EMULATORS) as end:
+        yield end
 
 
 @asynccontextmanager
@@ -79,19 +53,3 @@ async def _end(name: str, api_base: str, secret_key: str) -> AsyncIterator[End]:
         yield End(name, processor, api_base, secret_key)
     finally:
         await processor.close()
-
-
-async def _run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(*command)
-    assert await process.wait() == 0, command
-
-
-async def _answers(url: str) -> None:
-    async with asyncio.timeout(START_TIMEOUT_S), httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            try:
-                await client.get(f"{url}/v1/customers")
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-            else:
-                return

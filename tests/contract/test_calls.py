@@ -19,8 +19,8 @@ from support.cards import uses_sdk
 
 pytestmark = [pytest.mark.anyio, uses_sdk]
 
-whole = pytest.mark.parametrize("end", ["embedded", "stripe"], indirect=True)
-everywhere = pytest.mark.parametrize("end", ["embedded", "stripe", "localstripe"], indirect=True)
+whole = pytest.mark.parametrize("place", ["embedded", "stripe"], indirect=True)
+everywhere = pytest.mark.parametrize("place", ["embedded", "stripe", "localstripe", "emulate"], indirect=True)
 
 
 def a_purchase() -> Purchase:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 import httpx
@@ -57,12 +58,14 @@ class Pouch:
         timeout_s: float = 8,
         settings: Settings | None = None,
         clock: Clock = system_clock,
+        kind: Literal["stripe", "embedded"] = "embedded",
+        webhook_secret: str = WEBHOOK_SECRET,
     ) -> None:
         self.database = database
         self.processor = Processor(
-            kind="embedded",
+            kind=kind,
             secret_key=secret_key,
-            webhook_secret=WEBHOOK_SECRET,
+            webhook_secret=webhook_secret,
             api_base=api_base,
             timeout_s=timeout_s,
         )

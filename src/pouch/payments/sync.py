@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from pouch.payments.hooks import Automatic, Nobody
 from pouch.payments.objects import ChargeObject, DisputeObject, MoneyBack, RefundObject
 from pouch.payments.processor import Processor
 from pouch.payments.settlement import settle, settle_charge
-from pouch.payments.types import Payment, Purchase, Session
+from pouch.payments.types import Decline, Payment, Purchase, Session
 
 VISIT_TIMEOUT_S = 5.0
 """A page waits no longer for the processor; what it did not hear the next look does."""
@@ -229,7 +230,7 @@ class Sync:
                 await processor.cancel_payment(payment.id, key=f"cancel:{purchase.id}")
             except ProcessorRefused as refused:
                 _log.warning("payment_not_cancelled", purchase=purchase.shown_id, reason=refused.reason)
-            payment = await processor.find_payment(payment.id)
+            payment = _as_asked(payment, await processor.find_payment(payment.id))
         back = back or await self._back_of(payment)
         async with self._database.transaction() as db:
             settled = await settle_charge(
@@ -283,3 +284,10 @@ class Sync:
             await self.cards.sync_method(payment.payment_method)
         except (ProcessorSilent, ProcessorRefused) as error:
             _log.warning("card_not_kept_yet", purchase=purchase.shown_id, reason=error.reason)
+
+
+def _as_asked(before: Payment, after: Payment) -> Payment:
+    """A payment that is closed now and waited for its owner's bank before: that is why, where nothing else is said."""
+    if before.status != "requires_action" or after.status != "canceled" or after.last_payment_error is not None:
+        return after
+    return replace(after, last_payment_error=Decline(code="authentication_required"))
