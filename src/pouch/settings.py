@@ -202,6 +202,10 @@ class Agents(_Section):
     engines: dict[str, AgentEngine] = {}
     running_max: PositiveInt = 2
     """Runs of one organization that are at work at once; further ones wait in line."""
+    keep_work_every_s: PositiveInt = 180
+    """How often the work of a run is kept while it runs: a machine that is lost takes at most so much with it."""
+    answer_days: PositiveInt = 7
+    """A run that asked something ends when nobody answers for so long. It costs nothing meanwhile."""
     keep_days: PositiveInt = 90
     """So long after their end the timelines and files of runs are kept. Bills are kept for good."""
 

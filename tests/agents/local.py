@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -34,7 +34,14 @@ from pouch.agents.sandboxes.types import (
 from pouch.agents.workshop import Before, OnEvent, SetupFailed
 
 GIT = ("git", "-c", "user.name=Agent", "-c", "user.email=agent@harbor.example")
-_FINISHES: dict[int, Finish] = {0: "finished", 75: "out_of_credits", 76: "stopped"}
+_FINISHES: dict[int, Finish] = {
+    0: "finished",
+    75: "out_of_credits",
+    76: "stopped",
+    77: "step_limit",
+    78: "repeating",
+    79: "asks",
+}
 
 
 @dataclass
@@ -79,6 +86,9 @@ class LocalSandbox:
         self._signal(signal.SIGKILL)
         for each in self.processes:
             await each.wait()
+
+    async def leave(self) -> None:
+        return
 
     async def destroy(self) -> None:
         self.is_destroyed = True
@@ -125,6 +135,8 @@ class LocalWorkshop:
     saves_fail: bool = False
     sandboxes: list[LocalSandbox] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    on_turn: Callable[[Turn], Awaitable[None]] | None = None
+    """Called before each turn."""
 
     async def facts(self) -> Mapping[str, object]:
         return {"safe": False}
@@ -168,6 +180,8 @@ class LocalWorkshop:
     async def drive(self, sandbox: Sandbox, engine: Engine, turn: Turn, on_event: OnEvent) -> LocalDriving:
         del engine
         self.turns.append(turn)
+        if self.on_turn is not None:
+            await self.on_turn(turn)
         local = cast("LocalSandbox", sandbox)
         environment = {
             "OPENAI_BASE_URL": f"{local.spec.gateway.url}/v1",
@@ -191,7 +205,7 @@ class LocalWorkshop:
             await _run(work, *GIT, "commit", "-q", "-m", "WIP")
         head = await _run(work, "git", "rev-parse", "HEAD")
         if head == base:
-            return Saved(head, branch, None, None, None)
+            return Saved(base, head, branch, None, None, None)
         bundle, patch, session = folder / "bundle", folder / "patch", folder / "session"
         await _run(work, "git", "bundle", "create", "-q", str(bundle), branch, f"^{base}")
         patch.write_text(await _run(work, "git", "diff", base, head) + "\n")
@@ -200,7 +214,7 @@ class LocalWorkshop:
         files = tuple(FileChange(path, int(a), int(r)) for a, r, path in (line.split("\t") for line in numbers))
         log = (await _run(work, "git", "log", "--reverse", "--format=%H %s", f"{base}..{head}")).splitlines()
         commits = tuple(SavedCommit(*line.split(" ", 1)) for line in log)
-        return Saved(head, branch, bundle, patch, session, files, commits, was_unfinished)
+        return Saved(base, head, branch, bundle, patch, session, files, commits, was_unfinished)
 
 
 class LocalEngine:

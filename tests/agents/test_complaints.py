@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,14 @@ from pouch.agents.artifacts import list_artifacts
 from pouch.agents.asking import read_ref
 from pouch.agents.bill import bill_of
 from pouch.agents.claiming import STARTS_MAX
+from pouch.agents.engines.native import Native
+from pouch.agents.engines.types import Turn
+from pouch.agents.jobs import AgentJobs
 from pouch.agents.kinds import CAP_DEFAULT, TIME_LIMIT_DEFAULT_S, profiles
+from pouch.agents.machine import Machine
 from pouch.agents.moves import move
+from pouch.agents.sandboxes.bubblewrap import Bubblewrap
+from pouch.agents.sandboxes.cloning import Sources
 from pouch.agents.store import clock, list_runs, lock_run
 from pouch.agents.types import Run, RunState
 from pouch.agents.wishes import NOT_OVER
@@ -26,10 +33,13 @@ from pouch.catalog.agent_price import time_cost_nanos
 from pouch.jobs.claims import Claim
 from pouch.ledger.blocks import is_blocked
 from support.gateway import Gateway, running_gateway
+from support.sandboxes import GREETING, SMALL, calls, needs_bubblewrap, places, repository
+from support.upstream import Exchange, chunk, usage, usage_chunk
 
 pytestmark = pytest.mark.anyio
 
 HOUR = 5_000_000_000
+FEW = 7
 
 
 @pytest.fixture
@@ -186,6 +196,50 @@ async def test_7_every_run_has_a_cap_in_dollars_and_minutes(house: House) -> Non
     assert all(each.cap == CAP_DEFAULT and each.time_limit_s == TIME_LIMIT_DEFAULT_S for each in defaults.values())
     with pytest.raises(InvalidInput):
         await house.start(cap="0")
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("reason", ["repeating", "step_limit"])
+async def test_7_a_run_that_goes_in_circles_or_takes_too_many_steps_is_ended_and_makes_no_more_calls(
+    gateway: Gateway, tmp_path: Path, reason: str
+) -> None:
+    """The real engine in a real sandbox, with a model that never comes to an end."""
+    asked = 0
+
+    async def never_done(exchange: Exchange) -> None:
+        nonlocal asked
+        asked += 1
+        command = "true" if reason == "repeating" else f"echo {asked}"
+        await exchange.stream([chunk(calls(command)), chunk({}, "tool_calls"), usage_chunk(usage(7, 3)), b"[DONE]"])
+
+    gateway.upstream.script = never_done
+    tmp_path.chmod(0o755)
+    source = repository(tmp_path / "sample", GREETING)
+    house = House(gateway.database, gateway.alice, model_of(None))
+    run = await house.start(repository=str(source))
+    with places() as root:
+        machine = Machine(
+            Bubblewrap(root),
+            sources=Sources(local_roots=[tmp_path]),
+            limits=SMALL,
+            engines={"native": Few()},
+            allow_unsafe=True,
+        )
+        await AgentJobs(house.database, machine, gateway_url=gateway.url).work_on(run.id)
+    done = await house.run(run)
+    assert (done.state, done.reason) == ("failed", reason), done
+    assert asked == (5 if reason == "repeating" else FEW)
+    before = asked
+    await gateway.at_rest()
+    assert asked == before
+    assert await house.charged(run) == time_cost_nanos(done.ran_s, HOUR)
+
+
+class Few(Native):
+    """The native engine, with fewer steps than usual."""
+
+    def opening(self, turn: Turn) -> bytes:
+        return super().opening(replace(turn, steps_max=FEW))
 
 
 @pytest.mark.parametrize(("percent", "cap"), [(50, "0.15"), (80, "0.10"), (100, "0.083333334")])

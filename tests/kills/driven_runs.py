@@ -88,25 +88,26 @@ class Customer:
     """Each run's id, and the state that it came to."""
     waited: int = 0
     """How often a run of theirs waited for credits in the middle of its work."""
+    interrupted: int = 0
+    """How often a run's machine was lost, and it was told to go on."""
     purchases: int = 0
     _buying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, name: str, repository: str) -> None:
         """Start one, and stay with it until it is over."""
         asked = {"agent": "coder", "task": f"Do {name}.", "repository": repository, "model": MODEL, "cap_usd": "9"}
-        while True:
-            answer = await self._ask("POST", "/api/v1/agent-runs", asked, key=name)
-            if answer.status_code in {200, 201}:
-                break
-            assert answer.status_code == 402, answer.text
-            await self._buy()
+        answer = await self._ask("POST", "/api/v1/agent-runs", asked, key=name, is_owed=True)
+        assert answer.status_code in {200, 201}, answer.text
         await self._see_through(str(answer.json()["id"]))
 
     async def _see_through(self, run_id: str) -> None:
         path = f"/api/v1/agent-runs/{run_id}"
         while True:
             run = (await self._ask("GET", path)).json()
-            if run["state"] in OVER:
+            if run["state"] == "interrupted":
+                self.interrupted += 1
+                await self._ask("POST", f"{path}/messages", {"text": "Go on."}, is_owed=True)
+            elif run["state"] in OVER:
                 self.runs[run_id] = run["state"]
                 return
             if run["state"] == "paused_no_credit":
@@ -130,7 +131,10 @@ class Customer:
         funds = (await self._ask("GET", "/api/v1/credits")).json()["data"]
         return Decimal(str(funds["total_credits"])) - Decimal(str(funds["total_usage"]))
 
-    async def _ask(self, method: str, path: str, body: object = None, *, key: str = "") -> httpx.Response:
+    async def _ask(
+        self, method: str, path: str, body: object = None, *, key: str = "", is_owed: bool = False
+    ) -> httpx.Response:
+        """Ask until it is answered; `is_owed`: buy what it lacks."""
         headers = {"idempotency-key": key} if key else {}
         while True:
             try:
@@ -138,7 +142,9 @@ class Customer:
             except httpx.HTTPError:
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
-            if answer.status_code < 500 and answer.status_code != 429:
+            if is_owed and answer.status_code == 402:
+                await self._buy()
+            elif answer.status_code < 500 and answer.status_code != 429:
                 return answer
             await asyncio.sleep(TRY_AGAIN_S)
 

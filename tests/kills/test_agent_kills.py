@@ -97,4 +97,5 @@ def tell(people: list[Customer], states: dict[str, int], coder: Coder) -> None:
     """The figures of this storm."""
     say(f"runs: {states}; {coder.answered} calls answered")
     for each in people:
-        say(f"{each.email}: {len(each.runs)} runs, waited for credits {each.waited} times, {each.purchases} purchases")
+        say(f"{each.email}: {len(each.runs)} runs, interrupted {each.interrupted} times")
+        say(f"  waited for credits {each.waited} times, {each.purchases} purchases")

@@ -72,6 +72,19 @@ async def last_events(db: Connection, run_id: UUID, *, limit: int) -> list[RunEv
     return [RunEvent(*row) for row in reversed(await rows.fetchall())]
 
 
+async def last_question(db: Connection, run_id: UUID) -> str:
+    """What the agent asked last."""
+    rows = await db.execute(
+        """
+        SELECT coalesce(body->>'text', '') FROM agent_run_events
+         WHERE run_id = %s AND type = 'message' AND body->>'is_question' = 'true' ORDER BY seq DESC LIMIT 1
+        """,
+        (run_id,),
+    )
+    row = await rows.fetchone()
+    return row[0] if row else ""
+
+
 def shortened(text: str, most: int = TEXT_CHARACTERS_MAX) -> str:
     """A text that fits, with a mark where its middle was."""
     if len(text) <= most:

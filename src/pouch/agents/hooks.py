@@ -29,7 +29,7 @@ PURPOSE = "agent-hooks"
 LEASE_S = 40
 RETRIES = Retries(delays_s=(10, 60, 600, 3600), attempts_max=27, waiting="waiting", stuck="failed")
 """A day, counting the pauses."""
-TELLS: frozenset[RunState] = OVER | {"paused_no_credit"}
+TELLS: frozenset[RunState] = OVER | {"paused_no_credit", "waiting_user"}
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from pouch.agents import steps, workers
-from pouch.agents.attempt import Attempt
+from pouch.agents.attempt import KEEP_EVERY_S, Attempt
 from pouch.agents.claiming import RUNNING_MAX, Taken, take
 from pouch.agents.journal import Journal
 from pouch.agents.lost import save_lost
@@ -39,7 +39,7 @@ async def _nowhere_special(_db: Connection, _run: Run) -> Place:
 class AgentJobs:
     """Register it with a process's jobs, run `show` beside them, and call `drain` when the process is to end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- two by position, the rest by name
         self,
         database: Database,
         workshop: Workshop,
@@ -47,6 +47,7 @@ class AgentJobs:
         gateway_url: str,
         running_max: int = RUNNING_MAX,
         place_of: PlaceOf = _nowhere_special,
+        keep_every_s: float = KEEP_EVERY_S,
     ) -> None:
         self.worker_id = new_id()
         self._database = database
@@ -54,6 +55,7 @@ class AgentJobs:
         self._gateway_url = gateway_url
         self._running_max = running_max
         self._place_of = place_of
+        self._keep_every_s = keep_every_s
         self._attempts: dict[UUID, Attempt] = {}
         self._drains = False
 
@@ -82,7 +84,8 @@ class AgentJobs:
         if taken.after == "lost":
             await save_lost(self._database, self._workshop, taken, journal)
             return
-        attempt = Attempt(self._database, self._workshop, taken, place, journal)
+        every_s = self._keep_every_s
+        attempt = Attempt(self._database, self._workshop, taken, place, journal, keep_every_s=every_s)
         self._attempts[run_id] = attempt
         try:
             await attempt.work(self._gateway_url)

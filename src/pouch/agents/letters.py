@@ -50,6 +50,21 @@ async def tell_end(db: Connection, run: Run) -> None:
     )
 
 
+async def tell_question(db: Connection, run: Run) -> None:
+    """Write that a run waits for an answer. The question itself stays here. The run is locked and settled."""
+    limit = await _limit(db, run)
+    await _write(
+        db,
+        run,
+        f"agent_question:{run.id}:{run.ran_us}",
+        "agent_end",
+        state=state_words(run.state),
+        reason="",
+        spent=exact(limit.spent if limit is not None else run.time_cost),
+        waits="",
+    )
+
+
 async def _limit(db: Connection, run: Run) -> Limit | None:
     return next(iter((await limits_of(db, [run.id])).get(run.id, [])), None)
 

@@ -4,16 +4,16 @@ In words.
 
 - Whatever leaves `running` is settled in the same transaction: what ran is charged, the rest of the hold comes back.
 - A run that is over, is being ended, or waits without a worker has no live key: it is revoked and blocked in the same
-  transaction. Once it is over, the run itself is blocked as well, for good.
+  transaction. Once it is over, the run itself is blocked as well.
 - A run that is over leaves the first of its organization's queue to the workers.
+- Only its person's word brings a run back that is over (`reopen`): with a new key, and under the same caps, in which
+  counts what it has cost before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from pouch.agents import meter
 from pouch.agents.events import New, append
@@ -22,7 +22,7 @@ from pouch.agents.types import AT_WORK, OVER, Run, RunState
 from pouch.base.database import Connection
 from pouch.identity.run_keys import end_run_keys
 from pouch.jobs.doorbell import ring
-from pouch.ledger.blocks import block
+from pouch.ledger.blocks import block, unblock
 
 JOB = "agents.run"
 
@@ -37,7 +37,6 @@ async def move(  # noqa: PLR0913 -- what changes, by name
     is_lost: bool = False,
     keeps_worker: bool = False,
     say: Sequence[New] = (),
-    result: Mapping[str, object] | None = None,
 ) -> Run:
     """Bring a run, which is locked, to a state; the run as it is then.
 
@@ -68,8 +67,7 @@ async def move(  # noqa: PLR0913 -- what changes, by name
                seen_at = CASE WHEN %(state)s = 'running' THEN %(at)s ELSE seen_at END,
                ended_at = CASE WHEN %(over)s THEN %(at)s::timestamptz END,
                due_at = CASE WHEN %(keeps)s THEN due_at WHEN %(state)s = 'queued' THEN %(at)s::timestamptz END,
-               lease_until = CASE WHEN %(keeps)s THEN lease_until END,
-               result = CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE result || %(result)s::jsonb END
+               lease_until = CASE WHEN %(keeps)s THEN lease_until END
          WHERE id = %(id)s
         """,
         {
@@ -79,7 +77,6 @@ async def move(  # noqa: PLR0913 -- what changes, by name
             "at": at,
             "over": is_over,
             "keeps": keeps_worker,
-            "result": None if result is None else Jsonb(dict(result)),
         },
     )
     await _span(db, run.id, state, left_at=left_at, at=at, is_over=is_over)
@@ -99,6 +96,24 @@ async def move(  # noqa: PLR0913 -- what changes, by name
         seen_at=at if state == "running" else run.seen_at,
         lease_until=run.lease_until if keeps_worker else None,
     )
+
+
+async def reopen(db: Connection, run: Run, *, at: datetime) -> Run:
+    """Queue a run that is over and locked, to go on from what it left; the run as it is then."""
+    assert run.is_over, f"run {run.id} is not over"
+    await unblock(db, run.id)
+    await db.execute(
+        """
+        UPDATE agent_runs SET state = 'queued', reason = '', state_since = %(at)s, ended_at = NULL, wish = '',
+                              due_at = %(at)s, attempts = 0
+         WHERE id = %(id)s
+        """,
+        {"id": run.id, "at": at},
+    )
+    await _span(db, run.id, "queued", left_at=at, at=at, is_over=False)
+    await append(db, run.id, [("state", {"state": "queued"})])
+    await ring(db, JOB, run.id, lane="agents")
+    return replace(run, state="queued", reason="", state_since=at, ended_at=None)
 
 
 async def end_keys(db: Connection, run_id: UUID) -> None:

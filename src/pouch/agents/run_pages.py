@@ -13,8 +13,9 @@ from pouch.agents.artifacts import Artifact, content_of, find_artifact, list_art
 from pouch.agents.asking import Asking, read_cap
 from pouch.agents.bill import bill_of
 from pouch.agents.diff import FileDiff, read_patch
-from pouch.agents.events import events_after, last_events
-from pouch.agents.forgetting import forget_run
+from pouch.agents.errors import NotEnoughCredits, WrongState
+from pouch.agents.events import events_after, last_events, last_question
+from pouch.agents.forgetting import FORGOTTEN, forget_run
 from pouch.agents.meter import counted
 from pouch.agents.sharing import count_links, end_links, share
 from pouch.agents.shown import figures_json
@@ -110,7 +111,7 @@ class RunPages:
             async with self._database.transaction() as db:
                 text = form.get("message", "").replace("\r\n", "\n")
                 await wishes.say(db, viewer.organization_id, viewer.person_id, run_id, text)
-        except InvalidInput as error:
+        except (InvalidInput, WrongState, NotEnoughCredits) as error:
             return await self._page(request, error)
         return self._back(request)
 
@@ -225,12 +226,21 @@ class RunPages:
             is_cut=is_cut,
             who=who.email if who is not None else "",
             is_resting=run.state in RESTING,
+            can_go_on=not run.is_over or (run.ran_s < run.time_limit_s and run.task != FORGOTTEN),
+            question=await self._question(run),
             first_minute=first_minute(run.price_per_hour),
             icons=ICONS,
             link=link,
             links=links,
             message=problem.text if problem else "",
         )
+
+    async def _question(self, run: Run) -> str:
+        """What a run that waits for its person asked."""
+        if run.state != "waiting_user":
+            return ""
+        async with self._database.transaction() as db:
+            return await last_question(db, run.id)
 
     async def _diff(self, run: Run, artifacts: list[Artifact]) -> tuple[list[FileDiff], bool]:
         patch = next((each for each in artifacts if each.kind == "patch" and each.run_id == run.id), None)

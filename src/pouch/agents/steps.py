@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from pouch.agents import meter
 from pouch.agents.artifacts import ArtifactKind, keep
 from pouch.agents.beats import own
 from pouch.agents.events import New, append
-from pouch.agents.letters import tell_end
+from pouch.agents.letters import tell_end, tell_question
 from pouch.agents.moves import JOB, move
 from pouch.agents.types import Run, RunState, subjects_of
 from pouch.base.database import Connection
@@ -28,6 +30,11 @@ class Kept:
     kind: ArtifactKind
     name: str
     content: Path | bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,16 @@ async def freeze(db: Connection, claim: Claim, reason: str) -> Run:
     return await move(db, run, "paused", at=at, reason=reason, keeps_worker=True)
 
 
+async def wait_for_answer(db: Connection, claim: Claim) -> bool:
+    """The agent asked and stands still: what ran is charged, nothing is held. False when an answer is there already."""
+    run, at = await own(db, claim)
+    if await _unheard(db, run.id):
+        return False
+    run = await move(db, run, "waiting_user", at=at, reason="asks", keeps_worker=True)
+    await tell_question(db, run)
+    return True
+
+
 async def begin_to_stop(db: Connection, claim: Claim, reason: str, say: Sequence[New] = ()) -> Run:
     """The meter ends here and the key is dead; what follows, saving, costs nothing. Raises Fenced."""
     run, at = await own(db, claim)
@@ -74,25 +91,19 @@ async def begin_to_stop(db: Connection, claim: Claim, reason: str, say: Sequence
     return await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True, say=say)
 
 
-async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept]) -> None:
-    """Keep what the run leaves, before its workspace goes. Raises Fenced and TooLarge."""
-    run, _ = await own(db, claim)
+async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept], result: Mapping[str, object]) -> None:
+    """Keep what the run leaves, and what it came to, before its workspace goes. Raises Fenced and TooLarge."""
+    run, at = await own(db, claim)
     for each in files:
         await keep(db, run.id, claim.epoch, each.kind, each.name, each.content)
+    kept = {**result, "kept_at": at.isoformat()}
+    await db.execute("UPDATE agent_runs SET result = result || %s WHERE id = %s", (Jsonb(kept), run.id))
 
 
-async def end(  # noqa: PLR0913 -- what becomes of it, by name
-    db: Connection,
-    claim: Claim,
-    state: RunState,
-    reason: str,
-    *,
-    result: Mapping[str, object] | None = None,
-    say: Sequence[New] = (),
-) -> Run:
+async def end(db: Connection, claim: Claim, state: RunState, reason: str) -> Run:
     """The run is over, or waits without a worker; its person is told. Raises Fenced."""
     run, at = await own(db, claim)
-    run = await move(db, run, state, at=at, reason=reason, result=result, say=say)
+    run = await move(db, run, state, at=at, reason=reason)
     if state == "queued":
         await ring(db, JOB, run.id, lane="agents")
     elif state not in {"paused", "waiting_user"}:
@@ -113,8 +124,20 @@ async def tightest_budget(db: Connection, run: Run) -> str:
     return min(left, key=lambda source: left[source])
 
 
-async def waiting_messages(db: Connection, run_id: UUID) -> list[Message]:
+async def waiting_messages(db: Connection, claim: Claim) -> list[Message]:
     """What was said and not delivered, oldest first."""
+    return await _unheard(db, claim.row_id)
+
+
+async def take_messages(db: Connection, claim: Claim) -> list[Message]:
+    """The same, which the agent hears with its next turn. Raises Fenced."""
+    run, _ = await own(db, claim)
+    waiting = await _unheard(db, run.id)
+    await mark_delivered(db, claim, waiting)
+    return waiting
+
+
+async def _unheard(db: Connection, run_id: UUID) -> list[Message]:
     rows = await db.execute(
         "SELECT id, text FROM agent_run_messages WHERE run_id = %s AND delivered_at IS NULL ORDER BY created_at, id",
         (run_id,),
@@ -122,9 +145,12 @@ async def waiting_messages(db: Connection, run_id: UUID) -> list[Message]:
     return [Message(*row) for row in await rows.fetchall()]
 
 
-async def mark_delivered(db: Connection, messages: Sequence[Message]) -> None:
+async def mark_delivered(db: Connection, claim: Claim, messages: Sequence[Message]) -> None:
     """The agent has heard them."""
     await db.execute(
-        "UPDATE agent_run_messages SET delivered_at = clock_timestamp() WHERE id = ANY(%s) AND delivered_at IS NULL",
-        ([each.id for each in messages],),
+        """
+        UPDATE agent_run_messages SET delivered_at = clock_timestamp()
+         WHERE run_id = %s AND id = ANY(%s) AND delivered_at IS NULL
+        """,
+        (claim.row_id, [each.id for each in messages]),
     )

@@ -7,9 +7,11 @@ Everything may be asked twice.
 from datetime import datetime
 from uuid import UUID
 
-from pouch.agents.errors import WrongState
+from pouch.agents.errors import NotEnoughCredits, WrongState
 from pouch.agents.events import append
-from pouch.agents.moves import JOB, move
+from pouch.agents.letters import tell_end
+from pouch.agents.moves import JOB, move, reopen
+from pouch.agents.start import first_minute
 from pouch.agents.store import find_run, list_runs, lock_run
 from pouch.agents.types import OVER, RESTING, STATES, Run, RunState
 from pouch.base.database import Connection
@@ -17,10 +19,12 @@ from pouch.base.errors import InvalidInput, NotFound
 from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.jobs.doorbell import ring
+from pouch.ledger.accounts import balance
 from pouch.ledger.limits import set_limit
 
 MESSAGE_CHARACTERS_MAX = 20_000
 MESSAGES_WAITING_MAX = 20
+UNANSWERED_BATCH = 50
 NOT_OVER: tuple[RunState, ...] = tuple(state for state in STATES if state not in OVER)
 
 
@@ -77,15 +81,19 @@ async def resume(db: Connection, organization_id: UUID, run_id: UUID) -> Run:
 
 
 async def say(db: Connection, organization_id: UUID, person_id: UUID, run_id: UUID, text: str) -> Run:
-    """Tell a run something. It is delivered before the next step; a run that waited for an answer goes on."""
+    """Tell a run something. It is delivered before the next step; a run that waited for an answer goes on.
+
+    A run that is over goes on from what it left, on the same branch and under the same caps. Raises WrongState when it
+    has no time left or was deleted, NotEnoughCredits.
+    """
     text = text.strip()
     if not text:
         raise InvalidInput("Write something first.", field="message")
     if len(text) > MESSAGE_CHARACTERS_MAX:
         raise InvalidInput(f"A message has at most {MESSAGE_CHARACTERS_MAX:,} characters.", field="message")
-    run, _ = await _locked(db, organization_id, run_id)
-    if run.is_over or run.state == "stopping":
-        raise WrongState("This run has ended. Start a new one, or try this one again.")
+    run, at = await _locked(db, organization_id, run_id)
+    if run.is_over:
+        await _check_goes_on(db, run)
     rows = await db.execute(
         "SELECT count(*) FROM agent_run_messages WHERE run_id = %s AND delivered_at IS NULL", (run.id,)
     )
@@ -97,6 +105,8 @@ async def say(db: Connection, organization_id: UUID, person_id: UUID, run_id: UU
         (new_id(), run.id, person_id, text),
     )
     await append(db, run.id, [("message", {"from": "person", "text": text})])
+    if run.is_over:
+        return await reopen(db, run, at=at)
     if run.state == "waiting_user":
         return await resume(db, organization_id, run_id)
     return run
@@ -113,6 +123,37 @@ async def change_cap(db: Connection, organization_id: UUID, run_id: UUID, cap: M
     await set_limit(db, run.id, kind="run", cap=cap)
     await append(db, run.id, [("notice", {"code": "cap_changed", "text": f"The run may now cost up to {cap}."})])
     return await find_run(db, organization_id, run_id)
+
+
+async def end_unanswered(db: Connection, days: int) -> None:
+    """End runs that asked something so many days ago and were not answered; some at once, so call it again."""
+    rows = await db.execute(
+        """
+        SELECT id FROM agent_runs
+         WHERE state = 'waiting_user' AND lease_until IS NULL
+           AND state_since < clock_timestamp() - make_interval(days => %s)
+         ORDER BY id LIMIT %s
+        """,
+        (days, UNANSWERED_BATCH),
+    )
+    for (run_id,) in await rows.fetchall():
+        found = await lock_run(db, run_id)
+        if found is not None and found[0].state == "waiting_user" and not found[0].is_live:
+            run = await move(db, found[0], "timed_out", at=found[1], reason="no_answer")
+            await tell_end(db, run)
+
+
+async def _check_goes_on(db: Connection, run: Run) -> None:
+    rows = await db.execute("SELECT forgotten_at IS NOT NULL FROM agent_runs WHERE id = %s", (run.id,))
+    row = await rows.fetchone()
+    if row is None or row[0]:
+        raise WrongState("This run was deleted.")
+    if run.ran_s >= run.time_limit_s:
+        raise WrongState("This run has run as long as it may. Start a new one, or try this one again.")
+    needed = first_minute(run.price_per_hour)
+    available = (await balance(db, run.organization_id)).available
+    if available < needed:
+        raise NotEnoughCredits(needed=needed, available=available)
 
 
 async def _locked(db: Connection, organization_id: UUID, run_id: UUID) -> tuple[Run, datetime]:

@@ -27,6 +27,8 @@ _REASONS: dict[str, str] = {
     "": "",
     "asked": "",
     "stopped": "",
+    "asks": "",
+    "no_answer": "Nobody answered its question",
     "clone_failed": "The repository could not be fetched",
     "repository_refused": "This repository may not be cloned",
     "sandbox_failed": "The sandbox did not start",

@@ -10,18 +10,20 @@ import structlog
 from pouch.agents import hooks, workers
 from pouch.agents.asking import Asking, agent_model
 from pouch.agents.environments import PURPOSE, place_of
+from pouch.agents.forgetting import forget_old
 from pouch.agents.jobs import AgentJobs
 from pouch.agents.live import spending_words
 from pouch.agents.machine import address_check, machine_of
 from pouch.agents.sandboxes.errors import SandboxUnsafe
 from pouch.agents.types import Run
+from pouch.agents.wishes import end_unanswered
 from pouch.agents.workshop import Place
 from pouch.base.database import Connection, Database
 from pouch.base.money import Money
 from pouch.base.sealing import Seal
 from pouch.catalog.agent_price import agent_price
 from pouch.catalog.snapshot import Catalog
-from pouch.settings import Settings
+from pouch.settings import Agents, Settings
 from pouch.web.viewer import Viewer
 
 SWEEP_EVERY_S = 3600
@@ -59,8 +61,15 @@ async def agent_jobs(settings: Settings, database: Database) -> AgentJobs | None
         machine,
         gateway_url=(settings.gateway_url or settings.loopback_url).rstrip("/"),
         running_max=settings.file.agents.running_max,
+        keep_every_s=settings.file.agents.keep_work_every_s,
         place_of=partial(_place_of, seal_of(settings)),
     )
+
+
+async def tend_runs(agents: Agents, db: Connection) -> None:
+    """End runs that nobody answers, and forget what old ones said and left. Some at once, so call it again."""
+    await end_unanswered(db, agents.answer_days)
+    await forget_old(db, agents.keep_days)
 
 
 async def sweep_sandboxes(settings: Settings, stop: asyncio.Event) -> None:

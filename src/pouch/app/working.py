@@ -8,10 +8,9 @@ from functools import partial
 import structlog
 import uvloop
 
-from pouch.agents.forgetting import forget_old
 from pouch.agents.hooks import HookJobs
 from pouch.agents.schedules import ScheduleJobs
-from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes
+from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes, tend_runs
 from pouch.app.far_ends import test_models_url
 from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
@@ -93,9 +92,7 @@ async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
         jobs.every(FORGET_EVERY_S, "gateway.forget_keys", _Forget(database, forget_old_keys))
         jobs.every(FORGET_EVERY_S, "identity.forget_links", _Forget(database, forget_old_links))
         jobs.every(FORGET_EVERY_S, "billing.forget_requests", _Forget(database, forget_old_requests))
-        jobs.every(
-            FORGET_EVERY_S, "agents.forget", _Forget(database, partial(forget_old, days=settings.file.agents.keep_days))
-        )
+        jobs.every(FORGET_EVERY_S, "agents.forget", _Forget(database, partial(tend_runs, settings.file.agents)))
         catalog = Catalog(database, test_base_url=test_models_url(settings, ends))
         await catalog.load()
         ScheduleJobs(database, asking_of(settings, catalog)).register(jobs)

@@ -11,6 +11,8 @@ from pouch.base.errors import NotFound
 from pouch.base.money import Money
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from pouch.agents.types import Run
     from pouch.base.database import Connection, Database
     from pouch.identity.types import Person
@@ -89,6 +91,21 @@ def stop(
     if (run_id is None) is not every:
         raise typer.BadParameter("name a run, or say --all.")
     typer.echo(asyncio.run(_stop(email, run_id)))
+
+
+@agent.command("say")
+def say(
+    email: str,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id (run_…) or its number.")],
+    text: Annotated[str, typer.Argument(help="An answer, or what to do next.")],
+) -> None:
+    """Tell a run something. One that asked, or is over, goes on from its work, within the same cap.
+
+    For example:
+
+      pouch agent say alice@example.com 212 "Tabs, please."
+    """
+    typer.echo(asyncio.run(_say(email, run_id, text)))
 
 
 @agent.command("workers")
@@ -170,6 +187,8 @@ async def _watch(database: "Database", run: "Run") -> "Run":
                 f"It ran {duration_words(run.ran_s)} and cost {exact(bill.total)}: "
                 f"{exact(bill.time)} running time, {exact(bill.inference)} models."
             )
+            if run.state == "waiting_user":
+                typer.echo(f'Answer with: pouch agent say EMAIL {run.number} "…"')
             return run
         await asyncio.sleep(LOOK_EVERY_S)
 
@@ -191,21 +210,35 @@ async def _list(email: str, *, every: bool) -> list[str]:
 
 async def _stop(email: str, text: str | None) -> str:
     from pouch.agents import wishes
-    from pouch.agents.store import list_runs
-    from pouch.base.ids import read_id
 
     async with _database() as (_, database), database.transaction() as db:
         person = await _person(db, email)
         if text is None:
             return f"Stopped {await wishes.stop_all(db, person.organization_id)} runs."
-        run_id = read_id("run", text)
-        if run_id is None:
-            found = await list_runs(db, person.organization_id, limit=1000)
-            run_id = next((each.id for each in found if str(each.number) == text), None)
-        if run_id is None:
-            raise NotFound(f"{email} has no run {text}.")
-        run = await wishes.stop(db, person.organization_id, run_id)
+        run = await wishes.stop(db, person.organization_id, await _run_id(db, person, text))
         return f"Run {run.number} is over." if run.is_over else f"Run {run.number} is being stopped."
+
+
+async def _say(email: str, run_text: str, text: str) -> str:
+    from pouch.agents import wishes
+
+    async with _database() as (_, database), database.transaction() as db:
+        person = await _person(db, email)
+        run_id = await _run_id(db, person, run_text)
+        run = await wishes.say(db, person.organization_id, person.id, run_id, text)
+        return f"Run {run.number} has it and is {run.state}."
+
+
+async def _run_id(db: "Connection", person: "Person", text: str) -> "UUID":
+    from pouch.agents.store import list_runs
+    from pouch.base.ids import read_id
+
+    if (run_id := read_id("run", text)) is not None:
+        return run_id
+    for each in await list_runs(db, person.organization_id, limit=1000):
+        if str(each.number) == text:
+            return each.id
+    raise NotFound(f"{person.email} has no run {text}.")
 
 
 @asynccontextmanager

@@ -330,3 +330,26 @@ async def test_it_needs_less_than_100_megabytes(root: Path, tmp_path: Path, upst
     peaks_kb = [int(line.split()[1]) for line in done.texts("tool_output")[1].splitlines() if "VmHWM" in line]
     print(f"peak {max(peaks_kb)} kB")
     assert max(peaks_kb) < 100_000
+
+
+async def test_it_asks_and_goes_on_with_the_answer(root: Path, tmp_path: Path, upstream: FakeUpstream) -> None:
+    plays(upstream, [calls("ask 'Tabs or spaces?'"), calls("submit x")])
+    async with box(root, gateway_url=address(upstream), models=("up",)) as sandbox:
+        await cloned(sandbox, repository(tmp_path / "sums", SUMS))
+        first = await driven(sandbox, model="up", may_ask=True)
+        second = await driven(sandbox, model="up", may_ask=True, resume=True, task="Tabs.")
+
+    assert (first.finish, second.finish) == ("asks", "finished")
+    assert [event.data["text"] for event in first.events if event.data.get("is_question")] == ["Tabs or spaces?"]
+    talk = [(message["role"], message.get("content")) for message in upstream.seen[1]["messages"][2:]]
+    assert talk[1:] == [("tool", "Asked. The answer is the next message."), ("user", "Tabs.")]
+
+
+async def test_where_nobody_can_answer_it_is_told_so(root: Path, tmp_path: Path, upstream: FakeUpstream) -> None:
+    plays(upstream, [calls("ask 'Tabs or spaces?'"), calls("submit x")])
+    async with box(root, gateway_url=address(upstream), models=("up",)) as sandbox:
+        await cloned(sandbox, repository(tmp_path / "sums", SUMS))
+        done = await driven(sandbox, model="up")
+
+    assert done.finish == "finished"
+    assert "Nobody is there to answer" in upstream.seen[1]["messages"][-1]["content"]

@@ -17,6 +17,7 @@ FINISHES: dict[int, Finish] = {
     76: "stopped",
     77: "step_limit",
     78: "repeating",
+    79: "asks",
 }
 KNOWN: dict[object, EventType] = {
     "message": "message",
@@ -46,6 +47,7 @@ class Native:
             "task": turn.task,
             "model": turn.model,
             "may_write": turn.may_write,
+            "may_ask": turn.may_ask,
             "resume": turn.resume,
             "steps_max": turn.steps_max,
         }

@@ -32,7 +32,7 @@ EVENT_BYTES_MAX = 64 * 1024
 class Event:
     """One line of a run's timeline. `data` is JSON, at most 64 kB once written. What engines say of cost is not billed.
 
-    message      {text}                      what the agent says
+    message      {text, is_summary, is_question}  what the agent says
     thought      {text}
     tool_call    {id, name, command}         command: what bash runs, or the arguments as JSON text
     tool_output  {id, text, code, is_cut}    code: of the command, null when there is none
@@ -47,9 +47,12 @@ class Event:
     data: Mapping[str, object]
 
 
-Finish = Literal["finished", "out_of_credits", "stopped", "step_limit", "repeating", "failed", "killed", "timed_out"]
+Finish = Literal[
+    "finished", "asks", "out_of_credits", "stopped", "step_limit", "repeating", "failed", "killed", "timed_out"
+]
 """How an engine ended, as we saw it. `finished` only says that it stopped by itself: the diff says what was done.
 
+    asks             it cannot go on without an answer of its person
     out_of_credits   the gateway refused a call of this run with 402 (the relay saw it)
     stopped          we asked it to
     killed           we asked it to, and it did not within its grace
@@ -66,6 +69,8 @@ class Turn:
     task: str
     model: str
     may_write: bool
+    may_ask: bool = False
+    """Whether somebody may be there to answer."""
     resume: bool = False
     """Go on with the conversation that lies in the home folder (see `Saved.session`)."""
     steps_max: int = 100

@@ -72,7 +72,7 @@ def main(base: str, branch: str, message: str) -> None:
             tar.add(OUT / "run.patch", "run.patch")
         if SESSION.is_file() and SESSION.stat().st_size <= SESSION_BYTES_MAX:
             _add(tar, "session.json", SESSION.read_bytes())
-        figures = {"head_sha": head, "was_unfinished": is_unfinished, "files": _files(base, head)}
+        figures = {"base_sha": base, "head_sha": head, "was_unfinished": is_unfinished, "files": _files(base, head)}
         _add(tar, "result.json", json.dumps(figures | {"commits": _commits(base, head)}).encode())
 
 

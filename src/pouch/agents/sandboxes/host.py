@@ -10,7 +10,7 @@ from typing import Protocol
 from pouch.agents import inside
 from pouch.agents.sandboxes.egress import EgressProxy
 from pouch.agents.sandboxes.errors import SandboxFailed
-from pouch.agents.sandboxes.place import PROGRAMS, SOURCE, Place, remove_place, run_program
+from pouch.agents.sandboxes.place import PROGRAMS, SOURCE, Place, leave_place, remove_place, run_program
 from pouch.agents.sandboxes.process import Act, Handles, HostProcess
 from pouch.agents.sandboxes.relay import Relay
 from pouch.agents.sandboxes.types import Command, Egress, Mount, Notice, Notify, RunSpec
@@ -141,15 +141,23 @@ class HostSandbox:
             await each.kill()
         await self._launcher.end()
 
+    async def leave(self) -> None:
+        """Let go of it: nothing runs any more, and another worker may have the place."""
+        await self._close()
+        leave_place(self.place)
+
     async def destroy(self) -> None:
         """Remove all of it."""
+        await self._close()
+        await remove_place(self.place)
+
+    async def _close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         await self.stop(0)
         await self._relay.stop()
         await self._launcher.close()
-        await remove_place(self.place)
 
     async def _passable(self, mount: Mount) -> Mount:
         """A folder as our account can reach it, whatever the rights of the folders above it."""

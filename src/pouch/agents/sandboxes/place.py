@@ -159,6 +159,12 @@ async def remove_place(place: Place) -> None:
     place.release()
 
 
+def leave_place(place: Place) -> None:
+    """Let others have it, with everything in it."""
+    shutil.rmtree(place.sockets, ignore_errors=True)
+    place.release()
+
+
 async def sweep_places(root: Path, *, older_than_s: float) -> list[str]:
     """Remove places that no living worker has and that are older: what a crash left, and nobody came to save."""
     swept: list[str] = []

@@ -38,14 +38,18 @@ async def save(sandbox: Sandbox, base_sha: str, branch: str, into: Path, *, mess
     said = bytearray()
     try:
         process = await sandbox.execute(command)
-        await process.end_input()
-        with packed.open("wb") as file:
-            async for piece in process.output():
-                if piece.stream == "out":
-                    await asyncio.to_thread(file.write, piece.data)
-                else:
-                    said += piece.data[: 4096 - len(said)]
-        ending = await process.wait()
+        try:
+            await process.end_input()
+            with packed.open("wb") as file:
+                async for piece in process.output():
+                    if piece.stream == "out":
+                        await asyncio.to_thread(file.write, piece.data)
+                    else:
+                        said += piece.data[: 4096 - len(said)]
+            ending = await process.wait()
+        except BaseException:
+            await process.kill()
+            raise
         if ending.code or ending.reason != "exited":
             raise SaveFailed(f"The work could not be saved: {said.decode(errors='replace').strip()[-400:]}")
         result = await asyncio.to_thread(_unpack, packed, into)
@@ -89,6 +93,7 @@ def _read(result: bytes, branch: str, into: Path) -> Saved:
     except ValidationError as error:
         raise SaveFailed("The work could not be saved: its figures cannot be read.") from error
     return Saved(
+        base_sha=found.base_sha,
         head_sha=found.head_sha,
         branch=branch,
         bundle=_there(into / "run.bundle"),
@@ -113,6 +118,7 @@ class _Commit(BaseModel):
 
 
 class _Result(BaseModel):
+    base_sha: str = Field(pattern=SHA)
     head_sha: str = Field(pattern=SHA)
     was_unfinished: bool
     files: list[_File]

@@ -192,6 +192,10 @@ class Sandbox(Protocol):
         """SIGTERM to whatever runs, SIGKILL to everything after `grace_s`. Nothing runs when it returns."""
         ...
 
+    async def leave(self) -> None:
+        """Let go of it, with everything in it, for whoever adopts it. Stop what runs first."""
+        ...
+
     async def destroy(self) -> None:
         """Remove all of it, workspace included. Repeats safely. Save the work first."""
         ...
@@ -295,6 +299,8 @@ class SavedCommit:
 class Saved:
     """The work of an attempt, as git in the second sandbox saw it. The files lie in the folder that was named."""
 
+    base_sha: str
+    """What it began with."""
     head_sha: str
     """Equal to the base when nothing was changed."""
     branch: str

@@ -1,0 +1,75 @@
+"""Keeping an attempt's work: now and then while it runs, so that a lost machine costs little, and whole at its end."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from pouch.agents import steps
+from pouch.agents.artifacts import ARTIFACT_BYTES_MAX
+from pouch.agents.grip import Grip
+from pouch.agents.journal import Journal
+from pouch.agents.sandboxes.errors import SaveFailed
+from pouch.agents.sandboxes.types import Cloned, Sandbox, Saved
+from pouch.agents.steps import Kept
+from pouch.agents.types import Run
+from pouch.agents.workshop import Workshop
+from pouch.agents.workspace_files import kept_of, result_of
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """The work of one sandbox. Files and figures are written in one transaction, the last ones over those before."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- a worker's hold on a run, and what it works with
+        self, grip: Grip, journal: Journal, workshop: Workshop, run: Run, sandbox: Sandbox, cloned: Cloned
+    ) -> None:
+        self._grip = grip
+        self._journal = journal
+        self._workshop = workshop
+        self._run = run
+        self._sandbox = sandbox
+        self._cloned = cloned
+        self._keeping: asyncio.Task[None] | None = None
+
+    def begin(self, every_s: float) -> None:
+        """Keep the work every so often from now on, while the agent works. `cease` before its programs are stopped."""
+        keeping = self._now_and_then(every_s)
+        self._keeping = asyncio.get_running_loop().create_task(keeping, name=f"checkpoints of run {self._run.number}")
+
+    async def cease(self) -> None:
+        """Stop that. Repeats safely."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def save(self) -> Saved:
+        """Keep everything as it is now. Raises SaveFailed, Fenced."""
+        with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
+            base, branch = self._cloned.base_sha, self._run.work_branch
+            saved = await self._workshop.save(self._sandbox, Path(folder), base, branch)
+            files, result = self._fitting(kept_of(self._run, saved)), result_of(self._cloned, saved)
+            await self._grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
+        return saved
+
+    async def _now_and_then(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                saved = await self.save()
+            except SaveFailed as error:
+                # The next one may succeed, and the last one decides.
+                log.warning("agent_not_kept", run=self._run.shown_id, error=error.message[:200])
+            else:
+                self._journal.note("git", action="kept", sha=saved.head_sha, files=len(saved.files))
+
+    def _fitting(self, files: list[Kept]) -> list[Kept]:
+        large = [each for each in files if each.size > ARTIFACT_BYTES_MAX]
+        if any(each.kind == "bundle" for each in large):
+            raise SaveFailed("The work is larger than is kept here; it is still on the machine that ran it.")
+        for each in large:
+            self._journal.note("notice", code="too_large", text=f"{each.name} is larger than is kept here.")
+        return [each for each in files if each not in large]
