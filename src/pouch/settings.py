@@ -181,6 +181,47 @@ class AgentEngine(_Section):
     """Where it is installed, with everything it needs; seen in the sandbox at /opt/engine, to be read."""
 
 
+class GitHub(_Section):
+    """The GitHub App through which people start agents from issues and pull requests. See docs/agents-triggers.md."""
+
+    app_id: PositiveInt
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,98}$")
+    """The App's name in addresses, github.com/apps/SLUG; people speak to it as @SLUG."""
+    client_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    private_key_file: Path
+    """The App's private key, as GitHub gave it (PEM)."""
+    api_base: Annotated[str, AfterValidator(_server_address)] = "https://api.github.com"
+    """https://HOST/api/v3 for GitHub Enterprise Server."""
+    web_base: Annotated[str, AfterValidator(_server_address)] = "https://github.com"
+    """Where pages and repositories are."""
+
+
+class Workspace(_Section):
+    """A workspace whose members may start runs of one organization here."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,100}$")
+    organization: str = Field(pattern=r"^org_[0-9a-v]{26}$")
+    """Whose credits its runs use, as `pouch org` shows it."""
+    token_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,126}$")
+    """The environment variable with the token that we speak with there."""
+
+
+class Slack(_Section):
+    """Starting agents from Slack; the signing secret is POUCH_SLACK_SIGNING_SECRET. See docs/agents-triggers.md."""
+
+    api_base: Annotated[str, AfterValidator(_server_address)] = "https://slack.com/api"
+    workspaces: tuple[Workspace, ...] = ()
+
+
+class Linear(_Section):
+    """Starting agents from Linear; the webhook's secret is POUCH_LINEAR_WEBHOOK_SECRET. See docs/agents-triggers.md."""
+
+    api_base: Annotated[str, AfterValidator(_server_address)] = "https://api.linear.app"
+    name: str = Field(default="pouch", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")
+    """People speak to it as @NAME."""
+    workspaces: tuple[Workspace, ...] = ()
+
+
 class Agents(_Section):
     """Cloud Agents."""
 
@@ -208,6 +249,9 @@ class Agents(_Section):
     """A run that asked something ends when nobody answers for so long. It costs nothing meanwhile."""
     keep_days: PositiveInt = 90
     """So long after their end the timelines and files of runs are kept. Bills are kept for good."""
+    github: GitHub | None = None
+    slack: Slack | None = None
+    linear: Linear | None = None
 
 
 class Mail(_Section):
@@ -346,6 +390,10 @@ class Settings(BaseSettings):
     """Loopback port of /metrics. 0: any free one."""
     stripe_secret_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
+    github_webhook_secret: SecretStr | None = None
+    github_client_secret: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    linear_webhook_secret: SecretStr | None = None
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     under_up: str | None = None

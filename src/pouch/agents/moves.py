@@ -18,6 +18,7 @@ from uuid import UUID
 from pouch.agents import meter
 from pouch.agents.events import New, append
 from pouch.agents.hooks import tell
+from pouch.agents.triggers.origins import tell_news
 from pouch.agents.types import AT_WORK, OVER, Run, RunState
 from pouch.base.database import Connection
 from pouch.identity.run_keys import end_run_keys
@@ -85,6 +86,7 @@ async def move(  # noqa: PLR0913 -- what changes, by name
         body["reason"] = reason
     await append(db, run.id, [*say, ("state", body)])
     await tell(db, run, state)
+    await tell_news(db, run, state)
     if state not in AT_WORK and run.state in AT_WORK:
         await call_next(db, run.organization_id)
     return replace(

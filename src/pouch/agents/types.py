@@ -15,7 +15,7 @@ from pouch.catalog.agent_price import time_cost_nanos
 _WORD = re.compile(r"[a-z0-9]+", re.ASCII)
 KINDS: tuple[AgentKind, ...] = get_args(AgentKind)
 
-Trigger = Literal["web", "api", "cli", "schedule", "github", "retry"]
+Trigger = Literal["web", "api", "cli", "schedule", "github", "slack", "linear", "retry"]
 
 RunState = Literal[
     "queued",

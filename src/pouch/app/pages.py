@@ -17,6 +17,7 @@ from pouch.agents.schedule_pages import SchedulePages
 from pouch.agents.setup_pages import SetupPages
 from pouch.agents.share_pages import SharePages
 from pouch.agents.streaming import RunStreams
+from pouch.agents.triggers.github.installations import forget_person as forget_on_github
 from pouch.app.agents import agents_badge, agents_price, asking_of, hook_seal_of, seal_of
 from pouch.app.exports import EXPORTERS, agents_obstacle, payment_obstacle
 from pouch.app.far_ends import embedded_routes
@@ -24,6 +25,7 @@ from pouch.app.health import Health
 from pouch.app.letters import letter_templates
 from pouch.app.process import Process
 from pouch.app.processors import make_processor, play_money_banner, processor_kind
+from pouch.app.triggers import Outside
 from pouch.base.clock import system_clock
 from pouch.base.database import Connection
 from pouch.base.money import Money
@@ -140,7 +142,7 @@ async def pages(
         example_model=paid_model,
         exporters=EXPORTERS,
         obstacles=[payment_obstacle, agents_obstacle],
-        farewells=[forget_person, card_rows.forget_person, rules.forget_person],
+        farewells=[forget_person, card_rows.forget_person, rules.forget_person, forget_on_github],
         key_spending=key_spending,
         devices_ended=programs.ring.forget_person,
     )
@@ -156,6 +158,8 @@ async def pages(
     process.loops.append(run_streams.run())
     process.before_stop.append(run_streams.stop)
     asking = asking_of(settings, catalog)
+    outside = Outside.of(settings, database)
+    process.stack.push_async_callback(outside.close)
     web.find_badges = agents_badge(database)
     site = SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agents_price(database))
     callers, once = Callers(web, database, keys), Once(database)
@@ -187,6 +191,7 @@ async def pages(
         *RunPages(web, database, asking, run_streams).routes(),
         *SharePages(web, database).routes(),
         *AgentApi(database, keys, asking, run_streams).routes(),
+        *outside.routes(),
         *streams.routes(),
         *ProviderRoutes(catalog).routes(),
     ]

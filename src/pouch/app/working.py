@@ -16,6 +16,7 @@ from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
 from pouch.app.process import database_url
 from pouch.app.processors import make_processor
+from pouch.app.triggers import Outside
 from pouch.base.database import Connection, Database
 from pouch.billing.alerts import MonthlyStatements, Notices
 from pouch.billing.once import forget_old_requests
@@ -62,7 +63,9 @@ def work(settings: Settings, lanes: Collection[Lane] | None = None) -> None:
     uvloop.run(_work(settings, lanes))
 
 
-async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
+async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
+    settings: Settings, lanes: Collection[Lane] | None
+) -> None:
     ends = Ends.of(settings)
     url = database_url(settings, ends)
     if not await is_current(url):
@@ -95,7 +98,9 @@ async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
         jobs.every(FORGET_EVERY_S, "agents.forget", _Forget(database, partial(tend_runs, settings.file.agents)))
         catalog = Catalog(database, test_base_url=test_models_url(settings, ends))
         await catalog.load()
-        ScheduleJobs(database, asking_of(settings, catalog)).register(jobs)
+        asking, outside = asking_of(settings, catalog), Outside.of(settings, database)
+        ScheduleJobs(database, asking).register(jobs)
+        outside.register(jobs, asking)
         private_hosts = [host.lower() for host in settings.file.agents.private_hosts]
         HookJobs(database, hook_seal_of(settings), private_hosts=private_hosts).register(jobs)
         agents = await agent_jobs(settings, database) if lanes is None or "agents" in lanes else None
@@ -111,6 +116,7 @@ async def _work(settings: Settings, lanes: Collection[Lane] | None) -> None:
                 await jobs.run(stop)
                 watching.cancel()
         finally:
+            await outside.close()
             if processor is not None:
                 await processor.close()
 

@@ -55,6 +55,19 @@ async def owner_of(db: Connection, organization_id: OrganizationId) -> PersonId 
     return row[0] if row else None
 
 
+async def role_of(db: Connection, organization_id: UUID, person_id: UUID) -> Role | None:
+    """What somebody is in an organization. None when they do not belong to it, or their account is deleted."""
+    rows = await db.execute(
+        """
+        SELECT m.role FROM identity_memberships AS m JOIN identity_people AS p ON p.id = m.person_id
+         WHERE m.organization_id = %s AND m.person_id = %s AND p.deleted_at IS NULL
+        """,
+        (organization_id, person_id),
+    )
+    row = await rows.fetchone()
+    return row[0] if row else None
+
+
 async def owner_emails(db: Connection, organization_id: UUID) -> list[str]:
     """The addresses of those who own an organization."""
     rows = await db.execute(

@@ -1,0 +1,1 @@
+"""Runs that start because something happened outside of Pouch."""
