@@ -239,6 +239,12 @@ class Agents(_Section):
     """Further certificates that git trusts, as PEM."""
     set_up_hosts: tuple[str, ...] = ()
     """What set-ups may reach over https, such as a registry of packages; *.example.com is every name below."""
+    tools: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9+-]{0,30} [0-9][A-Za-z0-9.-]{0,20}$")], Path] = {}
+    """Versions of tools that environments may ask for, such as "python 3.12", each with a folder that has a bin."""
+    layers_mib: PositiveInt = 8192
+    """What set-ups made is kept on this machine up to this size: the next run of an environment has it at once."""
+    layers_days: PositiveInt = 14
+    """What nobody used for so long is removed."""
     limits: AgentLimits = AgentLimits()
     engines: dict[str, AgentEngine] = {}
     running_max: PositiveInt = 2

@@ -18,6 +18,7 @@ from typing import cast
 
 from pouch.agents.engines.types import Engine, Event, EventType, Finish, Turn
 from pouch.agents.sandboxes.errors import CloneFailed, SaveFailed
+from pouch.agents.sandboxes.layers import LayerName
 from pouch.agents.sandboxes.types import (
     Cloned,
     Command,
@@ -135,6 +136,7 @@ class LocalWorkshop:
     saves_fail: bool = False
     sandboxes: list[LocalSandbox] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    layers: list[LayerName] = field(default_factory=list)
     on_turn: Callable[[Turn], Awaitable[None]] | None = None
     """Called before each turn."""
 
@@ -173,6 +175,14 @@ class LocalWorkshop:
             on_event(Event("setup_log", {"command": command, "text": said.decode(), "code": process.returncode}))
             if process.returncode:
                 raise SetupFailed
+
+    async def recall(self, sandbox: Sandbox, name: LayerName) -> bool:
+        del sandbox
+        return name in self.layers
+
+    async def remember(self, sandbox: Sandbox, name: LayerName) -> None:
+        del sandbox
+        self.layers.append(name)
 
     def engine(self, name: str) -> Engine | None:
         return cast("Engine", LocalEngine()) if name == "native" else None

@@ -97,7 +97,7 @@ class Buyer:
         while True:
             try:
                 answer = await self.browser.request(method, url, data=form)
-            except httpx.HTTPError:
+            except (httpx.HTTPError, AttributeError):  # uvloop: a connection that is reset while it is made has no peer
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
             if answer.status_code < 500:

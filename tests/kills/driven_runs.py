@@ -93,8 +93,12 @@ class Customer:
     purchases: int = 0
     _buying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def run(self, name: str, repository: str) -> None:
-        """Start one, and stay with it until it is over."""
+    async def run(self, name: str, repository: str, places: asyncio.Semaphore) -> None:
+        """Start one, when there is a place for it, and stay with it until it is over."""
+        async with places:
+            await self._run(name, repository)
+
+    async def _run(self, name: str, repository: str) -> None:
         asked = {"agent": "coder", "task": f"Do {name}.", "repository": repository, "model": MODEL, "cap_usd": "9"}
         answer = await self._ask("POST", "/api/v1/agent-runs", asked, key=name, is_owed=True)
         assert answer.status_code in {200, 201}, answer.text
@@ -139,7 +143,7 @@ class Customer:
         while True:
             try:
                 answer = await self.api.request(method, path, json=body, headers=headers)
-            except httpx.HTTPError:
+            except (httpx.HTTPError, AttributeError):  # uvloop: a connection that is reset while it is made has no peer
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
             if is_owed and answer.status_code == 402:

@@ -19,6 +19,7 @@ pytestmark = [needs_bubblewrap, pytest.mark.anyio]
 
 PAST_LEASE_S = 240
 """A worker's lease is thirty seconds, and a killed server's holds as long; the rest is for a busy machine."""
+AT_ONCE_MAX = 24
 SIGNS_OF_LIFE = 3
 """So many new calls show that agents work."""
 CREDITS_USD = "0.40"
@@ -50,9 +51,10 @@ async def weather(folder: Path, *, runs: int, victims: dict[Victim, int], pause_
         upstream.script = coder = Coder()
         with RunningPouch(toml=toml(upstream, more=f'local_roots = ["{folder}"]')) as pouch:
             async with customers(pouch, emails, rng, usd=CREDITS_USD) as people:
+                places = asyncio.Semaphore(AT_ONCE_MAX)
                 async with asyncio.TaskGroup() as group:
                     driving = [
-                        group.create_task(people[number % len(people)].run(f"task {number}", source))
+                        group.create_task(people[number % len(people)].run(f"task {number}", source, places))
                         for number in range(runs)
                     ]
                     group.create_task(storm(pouch, rng, victims, pause_s, driving, coder))

@@ -6,9 +6,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pouch.agents import workers
+from pouch.agents.deploy_keys import find_key
 from pouch.agents.environments import find_environment
 from pouch.agents.errors import NoAgentsHere
 from pouch.agents.kinds import TIME_LIMIT_MAX_S, profiles, read_kind
+from pouch.agents.sandboxes.ssh import read_ssh
 from pouch.agents.start import Asked, Starter, start_run
 from pouch.agents.store import find_run
 from pouch.agents.types import Run
@@ -65,6 +67,11 @@ class Asking:
                 raise InvalidInput(say("There is no such environment."), field="environment")
         if environment_id is not None:
             await find_environment(db, starter.organization_id, environment_id)
+        if read_ssh(address) is not None:
+            key = await find_key(db, environment_id) if environment_id is not None else None
+            if key is None:
+                text = say("A repository over ssh needs an environment with a deploy key.")
+                raise InvalidInput(text, field="environment")
         asked = Asked(
             kind=kind,
             task=fields.get("task", "").replace("\r\n", "\n").strip(),

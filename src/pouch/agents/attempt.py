@@ -12,6 +12,7 @@ import structlog
 
 from pouch.agents import steps
 from pouch.agents.claiming import Taken
+from pouch.agents.deploy_keys import note_hosts
 from pouch.agents.errors import Fenced
 from pouch.agents.grip import Grip
 from pouch.agents.journal import Journal
@@ -19,8 +20,16 @@ from pouch.agents.keeping import Keeper
 from pouch.agents.kinds import may_write
 from pouch.agents.outcomes import Ended, Outcome
 from pouch.agents.pulse import Pulse
-from pouch.agents.sandboxes.errors import CloneFailed, SandboxFailed, SandboxUnsafe, SaveFailed, SourceRefused
+from pouch.agents.sandboxes.errors import (
+    CloneFailed,
+    HostUnknown,
+    SandboxFailed,
+    SandboxUnsafe,
+    SaveFailed,
+    SourceRefused,
+)
 from pouch.agents.sandboxes.types import Egress, GatewayAccess, Notice, Repository, RunSpec, Sandbox, Saved
+from pouch.agents.set_up import layer_of, set_up_once
 from pouch.agents.turns import STOP_GRACE_S, Turns
 from pouch.agents.workshop import Place, SetupFailed, Workshop
 from pouch.agents.workspace_files import before_of
@@ -99,6 +108,12 @@ class Attempt:
             return await turns.work(engine, resumes=self._taken.after == "resume" and self._has_talk)
         except Ended as ended:
             return ended.outcome
+        except HostUnknown as unknown:
+            environment_id = self._run.environment_id
+            if environment_id is not None:
+                await self._grip.step(lambda db, _: note_hosts(db, environment_id, unknown.lines))
+            self._journal.note("notice", code=unknown.code, text=unknown.message)
+            return Outcome("failed", unknown.code)
         except (SourceRefused, CloneFailed, SandboxUnsafe, SandboxFailed) as error:
             self._journal.note("notice", code=error.code, text=error.message)
             return Outcome("failed", error.code)
@@ -116,7 +131,8 @@ class Attempt:
             self._has_talk = before.session is not None
             # What the sandbox copies from must be readable for whoever it runs as.
             Path(folder).chmod(0o755)
-            fetching = self._workshop.fetch(sandbox, Repository(run.repository, run.branch), run.work_branch, before)
+            repository = Repository(run.repository, run.branch, ssh=self._place.ssh)
+            fetching = self._workshop.fetch(sandbox, repository, run.work_branch, before)
             cloned = await pulse.unless_ended(fetching, PREPARE_TIMEOUT_S)
         grip, journal, workshop = self._grip, self._journal, self._workshop
         self._keeper = keeper = Keeper(grip, journal, workshop, run, sandbox, cloned)
@@ -124,7 +140,9 @@ class Attempt:
         self._turns = Turns(grip, pulse, journal, workshop, sandbox, keeper, run, keep_every_s=every_s)
         if self._place.commands:
             await grip.step(lambda db, claim: steps.enter(db, claim, "setup"))
-            setting_up = workshop.set_up(sandbox, self._place.commands, journal.note_event)
+            # What a set-up made fits what it was made for, and not the branch that an earlier attempt left.
+            layer = layer_of(run, self._place, cloned) if before.bundle is None else None
+            setting_up = set_up_once(workshop, sandbox, self._place.commands, layer, journal)
             await pulse.unless_ended(setting_up, SETUP_TIMEOUT_S)
         return self._turns
 
@@ -196,4 +214,5 @@ class Attempt:
             setup_secrets=place.setup_secrets,
             run_secrets=place.run_secrets,
             setup_egress=Egress(place.hosts),
+            tools=place.tools,
         )

@@ -1,8 +1,9 @@
 """Environments: set-up commands, variables and secrets that runs of an organization may be given."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -35,6 +36,8 @@ class Environment:
     name: str
     commands: str
     hosts: str
+    tools: str
+    changed_at: datetime
     values: tuple[tuple[str, ValueKind, str], ...] = field(default=())
 
     @property
@@ -47,7 +50,7 @@ async def list_environments(db: Connection, organization_id: UUID) -> list[Envir
     """All of an organization's, by name."""
     rows = await db.execute(
         """
-        SELECT id, name, commands, hosts FROM agent_environments
+        SELECT id, name, commands, hosts, tools, changed_at FROM agent_environments
          WHERE organization_id = %s AND deleted_at IS NULL ORDER BY name
         """,
         (organization_id,),
@@ -59,7 +62,7 @@ async def find_environment(db: Connection, organization_id: UUID, environment_id
     """One of this organization. Raises NotFound for everybody else's."""
     rows = await db.execute(
         """
-        SELECT id, name, commands, hosts FROM agent_environments
+        SELECT id, name, commands, hosts, tools, changed_at FROM agent_environments
          WHERE organization_id = %s AND id = %s AND deleted_at IS NULL
         """,
         (organization_id, environment_id),
@@ -78,8 +81,13 @@ async def save_environment(  # noqa: PLR0913 -- a form's fields, by name
     name: str,
     commands: str,
     hosts: str,
+    tools: str = "",
+    offered: Collection[str] = (),
 ) -> UUID:
-    """Make an environment, or change one. Raises InvalidInput for a field, Conflict for a name that is taken."""
+    """Make an environment, or change one. `offered` are the tools that the operator has.
+
+    Raises InvalidInput for a field, Conflict for a name that is taken.
+    """
     name = " ".join(name.split())
     if not name or len(name) > 80 or not name.isprintable():
         raise InvalidInput(say("A name has 1 to 80 characters on one line."), field="name")
@@ -88,6 +96,10 @@ async def save_environment(  # noqa: PLR0913 -- a form's fields, by name
     wanted = " ".join(hosts.lower().replace(",", " ").split())
     if wrong := [each for each in wanted.split() if not _HOST.fullmatch(each)]:
         raise InvalidInput(f"{wrong[0][:60]} is not the name of a host.", field="hosts")
+    asked = [" ".join(line.split()) for line in tools.splitlines() if line.strip()]
+    if missing := [each for each in asked if each not in offered]:
+        known = ", ".join(sorted(offered)) or "none"
+        raise InvalidInput(f"{missing[0][:60]} is not offered here; there are: {known}.", field="tools")
     taken = await db.execute(
         """
         SELECT count(*), count(*) FILTER (WHERE name = %(name)s AND id IS DISTINCT FROM %(id)s) FROM agent_environments
@@ -108,10 +120,10 @@ async def save_environment(  # noqa: PLR0913 -- a form's fields, by name
         )
     await db.execute(
         """
-        UPDATE agent_environments SET name = %s, commands = %s, hosts = %s, changed_at = clock_timestamp()
+        UPDATE agent_environments SET name = %s, commands = %s, hosts = %s, tools = %s, changed_at = clock_timestamp()
          WHERE organization_id = %s AND id = %s
         """,
-        (name, commands, wanted, organization_id, environment_id),
+        (name, commands, wanted, "\n".join(dict.fromkeys(asked)), organization_id, environment_id),
     )
     return environment_id
 
@@ -152,7 +164,9 @@ async def remove_value(db: Connection, environment: Environment, name: str) -> N
 
 
 async def remove_environment(db: Connection, environment: Environment) -> None:
-    """Take an environment away, with its secrets. Runs that wait for it go on without."""
+    """Take an environment away, with its secrets and its key. Runs that wait for it go on without."""
+    await db.execute("DELETE FROM agent_deploy_keys WHERE environment_id = %s", (environment.id,))
+    await db.execute("DELETE FROM agent_known_hosts WHERE environment_id = %s", (environment.id,))
     await db.execute("DELETE FROM agent_environment_values WHERE environment_id = %s", (environment.id,))
     await db.execute(
         "UPDATE agent_environments SET deleted_at = clock_timestamp() WHERE id = %s AND deleted_at IS NULL",
@@ -181,6 +195,8 @@ async def place_of(db: Connection, seal: Seal, organization_id: UUID, environmen
         setup_secrets=values["setup"],
         run_secrets=values["run"],
         hosts=tuple(found.hosts.split()),
+        tools=tuple(found.tools.splitlines()),
+        changed=found.changed_at.isoformat(),
     )
 
 

@@ -15,15 +15,18 @@ from pouch.agents.engines.types import Engine, Finish, Turn
 from pouch.agents.sandboxes.choosing import choose_backend, limits_of, sources_of
 from pouch.agents.sandboxes.cloning import Sources, check_address, clone
 from pouch.agents.sandboxes.egress import allows
-from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
+from pouch.agents.sandboxes.layers import LayerName, Layers
 from pouch.agents.sandboxes.restoring import restore
 from pouch.agents.sandboxes.saving import save
 from pouch.agents.sandboxes.setting_up import set_up
 from pouch.agents.sandboxes.types import (
+    MIB,
     Backend,
     Cloned,
     Egress,
     Limits,
+    Mount,
     Notice,
     Notify,
     Repository,
@@ -51,8 +54,12 @@ class Machine:
         limits: Limits | None = None,
         set_up_hosts: Sequence[str] = (),
         engines: Mapping[str, Engine] | None = None,
+        tools: Mapping[str, Path] | None = None,
+        layers: Layers | None = None,
         allow_unsafe: bool = False,
     ) -> None:
+        self._tools = tools or {}
+        self._layers = layers
         self._backend = backend
         self._sources = sources
         self._limits = limits or Limits()
@@ -75,6 +82,7 @@ class Machine:
             "safe": probe.is_safe,
             "capabilities": {each.name: each.is_there for each in probe.capabilities},
             "engines": sorted(self._engines),
+            "tools": sorted(self._tools),
         }
 
     async def prepare(self, spec: RunSpec, notify: Notify) -> Sandbox:
@@ -85,7 +93,8 @@ class Machine:
                     Notice("egress_denied", f"The set-up may not reach {host[:253]}: this Pouch's operator decides.")
                 )
         hosts = tuple(host for host in spec.setup_egress.hosts if allows(self._set_up_hosts, host))
-        return await self._backend.prepare(replace(spec, limits=self._limits, setup_egress=Egress(hosts)), notify)
+        spec = replace(spec, limits=self._limits, setup_egress=Egress(hosts))
+        return await self._backend.prepare(self._with_tools(spec), notify)
 
     async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
         """What a worker of this machine that is gone left of an attempt."""
@@ -114,6 +123,15 @@ class Machine:
                 if code or reason != "exited":
                     raise SetupFailed(f"{each.command[:200]}: {reason} {code}")
 
+    async def recall(self, sandbox: Sandbox, name: LayerName) -> bool:
+        """Put what an earlier set-up made into the workspace. False when there is none."""
+        return self._layers is not None and await self._layers.recall(sandbox, name)
+
+    async def remember(self, sandbox: Sandbox, name: LayerName) -> None:
+        """Keep what a set-up made."""
+        if self._layers is not None:
+            await self._layers.remember(sandbox, name)
+
     def engine(self, name: str) -> Engine | None:
         """The engine of that name, if this machine has it."""
         return self._engines.get(name)
@@ -121,6 +139,16 @@ class Machine:
     async def drive(self, sandbox: Sandbox, engine: Engine, turn: Turn, on_event: OnEvent) -> "Driven":
         """Let an agent work."""
         return Driven(await drive(sandbox, engine, turn), on_event)
+
+    def _with_tools(self, spec: RunSpec) -> RunSpec:
+        mounts, paths = list(spec.mounts), list(spec.paths)
+        for name in spec.tools:
+            if name not in self._tools:
+                raise SandboxFailed(f"This machine has no {name[:100]}.")
+            target = f"/opt/tools/{name.replace(' ', '-')}"
+            mounts.append(Mount(self._tools[name], target))
+            paths.append(f"{target}/bin")
+        return replace(spec, mounts=tuple(mounts), paths=tuple(paths))
 
     async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
         """Write bundle, patch and talk into a folder."""
@@ -167,7 +195,8 @@ def address_check(settings: Settings) -> Callable[[str, bool], None]:
     for_all = replace(sources, local_roots=())
 
     def check(address: str, is_operator: bool) -> None:
-        check_address(address, sources if is_operator else for_all)
+        # Whether there is a deploy key for an ssh address is looked at when the run starts.
+        check_address(address, sources if is_operator else for_all, has_key=True)
 
     return check
 
@@ -181,5 +210,11 @@ def machine_of(settings: Settings) -> Machine:
         limits=limits_of(agents),
         set_up_hosts=agents.set_up_hosts,
         engines=engines_of(agents),
+        tools=agents.tools,
+        layers=Layers(
+            settings.data_dir.absolute() / "agent-layers",
+            bytes_max=agents.layers_mib * MIB,
+            days_max=agents.layers_days,
+        ),
         allow_unsafe=agents.allow_unsafe_sandbox,
     )

@@ -45,6 +45,7 @@ Wish = Literal["", "pause", "resume", "stop"]
 ErrorCode = Literal[
     "",
     "clone_failed",
+    "host_unknown",
     "repository_refused",
     "sandbox_failed",
     "sandbox_unsafe",

@@ -30,6 +30,7 @@ _REASONS: dict[str, str] = {
     "asks": "",
     "no_answer": "Nobody answered its question",
     "clone_failed": "The repository could not be fetched",
+    "host_unknown": "The key of its host is not confirmed yet",
     "repository_refused": "This repository may not be cloned",
     "sandbox_failed": "The sandbox did not start",
     "sandbox_unsafe": "No machine here can keep an agent apart",

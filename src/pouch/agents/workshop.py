@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pouch.agents.engines.types import Engine, Event, Finish, Turn
-from pouch.agents.sandboxes.types import Cloned, Notify, Repository, RunSpec, Sandbox, Saved
+from pouch.agents.sandboxes.layers import LayerName
+from pouch.agents.sandboxes.types import Cloned, Notify, Repository, RunSpec, Sandbox, Saved, SshAccess
 
 
 class SetupFailed(Exception):
@@ -23,6 +24,12 @@ class Place:
     run_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     hosts: tuple[str, ...] = ()
     """What set-up may reach."""
+    tools: tuple[str, ...] = ()
+    """Versions of tools, by the operator's names."""
+    ssh: SshAccess | None = field(default=None, repr=False)
+    """For a repository that is fetched over ssh."""
+    changed: str = ""
+    """Another text whenever the environment was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,14 @@ class Workshop(Protocol):
 
     async def set_up(self, sandbox: Sandbox, commands: Sequence[str], on_event: OnEvent) -> None:
         """Run the set-up commands. Raises SetupFailed."""
+        ...
+
+    async def recall(self, sandbox: Sandbox, name: LayerName) -> bool:
+        """Put what an earlier set-up of that name made into the workspace. False when there is none."""
+        ...
+
+    async def remember(self, sandbox: Sandbox, name: LayerName) -> None:
+        """Keep what a set-up made, under its name."""
         ...
 
     def engine(self, name: str) -> Engine | None:

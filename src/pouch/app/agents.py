@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from pouch.agents import hooks, workers
 from pouch.agents.asking import Asking, agent_model
+from pouch.agents.deploy_keys import open_key
 from pouch.agents.environments import PURPOSE, place_of
 from pouch.agents.forgetting import forget_old
 from pouch.agents.jobs import AgentJobs
 from pouch.agents.live import spending_words
 from pouch.agents.machine import address_check, machine_of
 from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.agents.sandboxes.ssh import read_ssh
 from pouch.agents.types import Run
 from pouch.agents.wishes import end_unanswered
 from pouch.agents.workshop import Place
@@ -107,4 +110,7 @@ def agents_badge(database: Database) -> Callable[[Viewer], Awaitable[Mapping[str
 
 
 async def _place_of(seal: Seal, db: Connection, run: Run) -> Place:
-    return await place_of(db, seal, run.organization_id, run.environment_id)
+    place = await place_of(db, seal, run.organization_id, run.environment_id)
+    if run.environment_id is None or read_ssh(run.repository) is None:
+        return place
+    return replace(place, ssh=await open_key(db, seal, run.environment_id))

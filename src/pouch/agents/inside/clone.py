@@ -4,14 +4,23 @@ The base lies in /base.git, which the agent can read and never change; /work bor
 with outlasts whatever the agent does to its own repository.
 """
 
+import hashlib
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 
 BASE, WORK, SOURCE = "/base.git", "/work", "/source"
 SETTINGS = "/tmp/gitconfig"  # noqa: S108 -- the sandbox's own
+SSH = "/tmp/ssh"  # noqa: S108 -- the same
 MESSAGE_MAX = 2000
+LOCKS = re.compile(
+    r"(package-lock|npm-shrinkwrap|composer|packages|Pipfile|deno)\.(lock|lock\.json|json)|package\.json|.*\.lock|.*\.lockb"
+    r"|pnpm-lock\.yaml|requirements.*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|go\.(mod|sum)|Gemfile|Cargo\.toml"
+    r"|gradle\.lockfile|build\.gradle(\.kts)?|pom\.xml|Makefile|\.tool-versions"
+)
 
 
 def git(*words: str, folder: str = "/", environment: dict[str, str] | None = None) -> str:
@@ -41,6 +50,8 @@ def main() -> None:
     os.environ["GIT_CONFIG_GLOBAL"] = SETTINGS
     address, ref = str(asked["address"]), str(asked["ref"])
     secret = _configured(address, str(asked["authorization"]))
+    if isinstance(ssh := asked.get("ssh"), dict):
+        os.environ["GIT_SSH_COMMAND"] = _ssh(ssh)
     where = f"file://{SOURCE}" if asked["is_local"] else address
     git("init", "--quiet", "--bare", "--initial-branch=main", BASE)
     # Everything is fetched under names of our own; the host's HEAD tells the default branch.
@@ -56,7 +67,54 @@ def main() -> None:
     fetched = "+refs/remotes/origin/*:refs/remotes/origin/*"
     git("fetch", "--quiet", "--no-recurse-submodules", f"file://{BASE}", fetched, folder=WORK)
     git("checkout", "--quiet", *(["-B", branch] if branch else ["--detach"]), sha, folder=WORK)
-    print(json.dumps({"base_sha": sha, "branch": branch}))  # noqa: T201 -- this is our answer
+    print(json.dumps({"base_sha": sha, "branch": branch, "locks": _locks(sha)}))  # noqa: T201 -- this is our answer
+
+
+def _ssh(access: "dict[str, str]") -> str:
+    """The command with which git connects. Ends us with what the host shows, where nobody has confirmed its key."""
+    os.makedirs(SSH, mode=0o700, exist_ok=True)  # noqa: PTH103
+    for name in ("key", "known_hosts"):
+        with open(os.open(f"{SSH}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(access[name])
+    tunnel = "python3 -I -S -B /opt/pouch/pouch/agents/inside/tunnel.py %h %p"
+    words = ["ssh", "-F", "/dev/null", "-p", access["port"]]
+    options = ["BatchMode=yes", "IdentitiesOnly=yes", "GlobalKnownHostsFile=/dev/null", "ConnectTimeout=30"]
+    options += [f"ProxyCommand={tunnel}", "HashKnownHosts=no", "UpdateHostKeys=no", "CheckHostIP=no"]
+    for option in options:
+        words += ["-o", option]
+    if access["known_as"] not in [line.split(" ")[0] for line in access["known_hosts"].splitlines()]:
+        _look(words, access["login"])
+    words += ["-i", f"{SSH}/key", "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={SSH}/known_hosts"]
+    return shlex.join(words)
+
+
+def _look(words: "list[str]", login: str) -> None:
+    """See which key the host shows, without showing ours."""
+    seen = f"{SSH}/seen"
+    options = ["StrictHostKeyChecking=accept-new", f"UserKnownHostsFile={seen}", "PreferredAuthentications=none"]
+    asking = [*words, *(part for option in [*options, "PubkeyAuthentication=no"] for part in ("-o", option))]
+    done = subprocess.run(
+        [*asking, login, "true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    lines = []
+    if os.path.exists(seen):  # noqa: PTH110
+        with open(seen, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            lines = file.read().splitlines()
+    answer = {"seen_hosts": lines} if lines else {"error": done.stderr[-MESSAGE_MAX:]}
+    print(json.dumps(answer))  # noqa: T201 -- this is our answer
+    sys.exit(1)
+
+
+def _locks(sha: str) -> str:
+    """A digest of every file that says which versions of packages are wanted."""
+    listed = git("ls-tree", "-r", "-z", "--full-tree", sha, folder=BASE).split("\0")
+    wanted = sorted(line for line in listed if LOCKS.fullmatch(line.partition("\t")[2].rpartition("/")[2]))
+    return hashlib.sha256("\0".join(wanted).encode(errors="surrogateescape")).hexdigest()
 
 
 def _find(ref: str, default: str) -> tuple[str, str]:

@@ -1,8 +1,10 @@
 """Fetch a repository into a sandbox: what may be named, and how git is kept to it.
 
-- https alone, by name, to one host, whose address is public, looked up once; or a folder under `[agents] local_roots`.
+- https, or ssh with a deploy key, by name, to one host, whose address is public, looked up once; or a folder under
+  `[agents] local_roots`. A host of ssh is believed once its key was confirmed; before, its key is looked at and told.
 - No redirects, no submodules, no hooks, no other protocol; refs are checked here and are never part of a command line.
-- A token is in the environment of git in this one sandbox, which ends before anything of the repository is run.
+- A token is in the environment of git in this one sandbox, a deploy key in its memory; it ends before anything of the
+  repository is run.
 """
 
 import base64
@@ -14,8 +16,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from pouch.agents.sandboxes.errors import CloneFailed, SourceRefused
+from pouch.agents.sandboxes.errors import CloneFailed, HostUnknown, SourceRefused
 from pouch.agents.sandboxes.running import run_to_end
+from pouch.agents.sandboxes.ssh import PORT, SshAddress, read_ssh
 from pouch.agents.sandboxes.types import Cloned, Command, Egress, Mount, Repository, Sandbox
 from pouch.agents.sandboxes.visible import program
 
@@ -47,14 +50,20 @@ class Address:
     host: str = ""
     port: int = 443
     folder: Path | None = None
+    ssh: SshAddress | None = None
 
 
-def check_address(address: str, sources: Sources) -> Address:
-    """Read a repository's address. Raises SourceRefused with the reason."""
+def check_address(address: str, sources: Sources, *, has_key: bool = False) -> Address:
+    """Read a repository's address; one of ssh needs a deploy key. Raises SourceRefused with the reason."""
     if not address or len(address) > ADDRESS_MAX or not address.isprintable():
         raise SourceRefused("Name the repository by its https address.", field="repository")
     if address.startswith(("/", "~", ".", "file:")):
         return _local(address, sources.local_roots)
+    if has_key and (ssh := read_ssh(address)) is not None:
+        _check_host(ssh.host, sources)
+        if ssh.port != PORT and ssh.host not in sources.private_hosts:
+            raise SourceRefused("Repositories are fetched over ssh from port 22 only.", field="repository")
+        return Address(ssh.text, ssh.host, ssh.port, ssh=ssh)
     try:
         parts = urlsplit(address)
         port = parts.port or 443
@@ -62,13 +71,11 @@ def check_address(address: str, sources: Sources) -> Address:
         raise SourceRefused("The repository's address cannot be read.", field="repository") from None
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme != "https":
-        raise SourceRefused("Repositories are fetched over https only.", field="repository")
+        text = "Repositories are fetched over https only, or over ssh with a deploy key of an environment."
+        raise SourceRefused(text, field="repository")
     if parts.username is not None or parts.password is not None:
         raise SourceRefused("Leave name and password out of the address.", field="repository")
-    if not _HOST.fullmatch(host) or ("." not in host and host not in sources.private_hosts):
-        raise SourceRefused("The repository's address names no host.", field="repository")
-    if re.fullmatch(r"[0-9.]+", host):
-        raise SourceRefused("Name the repository's host, not its number.", field="repository")
+    _check_host(host, sources)
     if port != 443 and host not in sources.private_hosts:
         raise SourceRefused("Repositories are fetched from port 443 only.", field="repository")
     if parts.query or parts.fragment or not _PATH.fullmatch(parts.path) or "/../" in f"{parts.path}/":
@@ -86,7 +93,7 @@ def check_ref(ref: str) -> str:
 
 async def clone(sandbox: Sandbox, repository: Repository, sources: Sources) -> Cloned:
     """Fill the workspace. Raises SourceRefused, CloneFailed, SandboxFailed."""
-    address = check_address(repository.address, sources)
+    address = check_address(repository.address, sources, has_key=repository.ssh is not None)
     ref = check_ref(repository.ref)
     mounts, environment = [], {"GIT_CONFIG_NOSYSTEM": "1", "GIT_HTTP_LOW_SPEED_LIMIT": "1000"}
     environment |= {"GIT_HTTP_LOW_SPEED_TIME": "60"}
@@ -103,21 +110,40 @@ async def clone(sandbox: Sandbox, repository: Repository, sources: Sources) -> C
         egress=Egress((address.host,), (address.port,)) if address.host else Egress(),
         mounts=tuple(mounts),
     )
-    asked = {
+    asked: dict[str, object] = {
         "address": address.text if address.host else "",
         "ref": ref,
         "is_local": address.folder is not None,
-        "authorization": _authorization(repository),
+        "authorization": _authorization(repository) if address.ssh is None else "",
     }
+    if address.ssh is not None and repository.ssh is not None:
+        environment["GIT_ALLOW_PROTOCOL"] = "ssh:file"
+        asked["ssh"] = {
+            "key": repository.ssh.private_key,
+            "known_hosts": repository.ssh.known_hosts,
+            "known_as": address.ssh.known_as,
+            "login": f"{address.ssh.user}@{address.ssh.host}",
+            "port": str(address.ssh.port),
+        }
     done = await run_to_end(sandbox, command, orjson.dumps(asked) + b"\n")
     try:
         answer = orjson.loads(done.out)
         sha, branch = answer.get("base_sha", ""), answer.get("branch", "")
+        seen, locks = answer.get("seen_hosts"), str(answer.get("locks", ""))[:64]
     except (orjson.JSONDecodeError, AttributeError):
         raise CloneFailed("The repository could not be fetched in time.") from None
+    if isinstance(seen, list):
+        raise HostUnknown(address.host, [str(line)[:10_000] for line in seen])
     if not _SHA.fullmatch(sha):
         raise CloneFailed(_words(str(answer.get("error", "")), repository))
-    return Cloned(sha, branch if branch and not _NOT_IN_REFS.search(branch) else "")
+    return Cloned(sha, branch if branch and not _NOT_IN_REFS.search(branch) else "", locks)
+
+
+def _check_host(host: str, sources: Sources) -> None:
+    if not _HOST.fullmatch(host) or ("." not in host and host not in sources.private_hosts):
+        raise SourceRefused("The repository's address names no host.", field="repository")
+    if re.fullmatch(r"[0-9.]+", host):
+        raise SourceRefused("Name the repository's host, not its number.", field="repository")
 
 
 def _local(address: str, roots: Sequence[Path]) -> Address:
@@ -142,5 +168,7 @@ def _words(said: str, repository: Repository) -> str:
     said = _PASSWORD.sub("://", said).strip()
     if repository.password:
         said = said.replace(repository.password, "…")
+    if "Host key verification failed" in said:
+        return "The repository's host shows another key than the one that was confirmed. Nothing was fetched from it."
     lines = [line for line in said.splitlines() if line.strip()]
     return f"The repository could not be fetched: {' '.join(lines)[-400:] or 'git did not say why'}"

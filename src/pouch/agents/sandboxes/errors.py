@@ -7,7 +7,10 @@ PouchError
 ├── InvalidInput
 │   └── SourceRefused    this repository may not be cloned
 └── CloneFailed          the repository's host or git said no
+    └── HostUnknown      nobody has confirmed its host's key
 """
+
+from collections.abc import Sequence
 
 from pouch.base.errors import InvalidInput, PouchError, Unavailable
 
@@ -35,6 +38,16 @@ class CloneFailed(PouchError):
 
     code = "clone_failed"
     status = 502
+
+
+class HostUnknown(CloneFailed):
+    """Nobody has confirmed the key of the repository's host yet; `lines` are what it showed, as in known_hosts."""
+
+    code = "host_unknown"
+
+    def __init__(self, host: str, lines: Sequence[str]) -> None:
+        super().__init__(f"Confirm the key of {host} first, in the run's environment. Nothing was fetched from it.")
+        self.lines = lines
 
 
 class SaveFailed(Unavailable):

@@ -84,6 +84,10 @@ class RunSpec:
     setup_egress: Egress = Egress()
     mounts: tuple[Mount, ...] = ()
     """Further files of the operator, such as an engine's program."""
+    tools: tuple[str, ...] = ()
+    """Names of the operator's tools, such as "python 3.12"."""
+    paths: tuple[str, ...] = ()
+    """Folders inside in which programs are looked for first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +261,16 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SshAccess:
+    """With which key a repository is fetched over ssh, and which hosts are believed: lines of known_hosts."""
+
+    private_key: str = field(repr=False)
+    known_hosts: str
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
-    """Where the code comes from: an https address, or a folder under `local_roots` (see cloning.check_address)."""
+    """Where the code comes from: an https or ssh address, or a folder under `local_roots` (see `addresses`)."""
 
     address: str
     ref: str = ""
@@ -266,6 +278,8 @@ class Repository:
     username: str = "x-access-token"
     password: str = field(default="", repr=False)
     """A token for the clone alone. It is gone before anything of the repository runs."""
+    ssh: SshAccess | None = None
+    """The same for an ssh address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +289,8 @@ class Cloned:
     base_sha: str
     branch: str
     """Empty when a tag or a commit was asked for."""
+    locks: str = ""
+    """A digest of its lock files: which versions of packages it wants."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Sockets:
 def environment(spec: RunSpec, command: Command, *, has_egress: bool) -> Mapping[str, str]:
     """What a program finds in its environment: no more than this."""
     named: dict[str, str] = {
-        "PATH": PATH,
+        "PATH": ":".join([*spec.paths, PATH]),
         "HOME": HOME,
         "USER": USER,
         "LOGNAME": USER,
