@@ -98,6 +98,8 @@ FORMS: dict[str, Form] = {
     "/agents/automations/{schedule}/switch": lambda *_: {"on": "0"},
     "/agents/environments": lambda *_: {"name": new_id().hex},
     "/agents/environments/{environment}": lambda *_: {"name": new_id().hex, "commands": "make"},
+    "/agents/environments/{environment}/key": lambda *_: {"make": "key"},
+    "/agents/environments/{environment}/hosts": lambda *_: {"remove": "SHA256:of-nobody"},
     "/agents/environments/{environment}/values": lambda *_: {
         "value_name": "MODE",
         "value_kind": "setup",

@@ -6,6 +6,7 @@ claim kills its agent and writes nothing more.
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -108,13 +109,9 @@ class Attempt:
             return await turns.work(engine, resumes=self._taken.after == "resume" and self._has_talk)
         except Ended as ended:
             return ended.outcome
-        except HostUnknown as unknown:
-            environment_id = self._run.environment_id
-            if environment_id is not None:
-                await self._grip.step(lambda db, _: note_hosts(db, environment_id, unknown.lines))
-            self._journal.note("notice", code=unknown.code, text=unknown.message)
-            return Outcome("failed", unknown.code)
         except (SourceRefused, CloneFailed, SandboxUnsafe, SandboxFailed) as error:
+            if isinstance(error, HostUnknown):
+                await self._note_hosts(error.lines)
             self._journal.note("notice", code=error.code, text=error.message)
             return Outcome("failed", error.code)
         except TimeoutError:
@@ -145,6 +142,12 @@ class Attempt:
             setting_up = set_up_once(workshop, sandbox, self._place.commands, layer, journal)
             await pulse.unless_ended(setting_up, SETUP_TIMEOUT_S)
         return self._turns
+
+    async def _note_hosts(self, lines: Sequence[str]) -> None:
+        """Let the run's person look at what a host showed."""
+        environment_id = self._run.environment_id
+        if environment_id is not None:
+            await self._grip.step(lambda db, _: note_hosts(db, environment_id, lines))
 
     async def _finish(self, outcome: Outcome) -> None:
         """Stop the meter, save, and only then let the workspace go."""

@@ -1,11 +1,13 @@
 """/agents/environments: what runs find beside their repository. Secrets are typed once and never shown."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from pouch.agents.deploy_keys import confirm_host, find_key, forget_host, list_hosts, make_key, remove_key
 from pouch.agents.environments import (
     Environment,
     find_environment,
@@ -30,7 +32,9 @@ PATH = "/agents/environments"
 class EnvironmentPages:
     """The environments of an organization."""
 
-    def __init__(self, web: Web, database: Database, seal: Seal) -> None:
+    def __init__(self, web: Web, database: Database, seal: Seal, *, tools: Collection[str] = ()) -> None:
+        """`tools` are the versions that the operator has."""
+        self._tools = sorted(tools)
         self._web = web
         self._database = database
         self._seal = seal
@@ -44,6 +48,8 @@ class EnvironmentPages:
             Route(one, self.show, methods=["GET"]),
             Route(one, self.save, methods=["POST"]),
             Route(f"{one}/values", self.set_value, methods=["POST"]),
+            Route(f"{one}/key", self.change_key, methods=["POST"]),
+            Route(f"{one}/hosts", self.change_host, methods=["POST"]),
             Route(f"{one}/delete", self.delete, methods=["POST"]),
         ]
 
@@ -88,6 +94,8 @@ class EnvironmentPages:
                     name=form.get("name", found.name),
                     commands=form.get("commands", "").replace("\r\n", "\n"),
                     hosts=form.get("hosts", ""),
+                    tools=form.get("tools", ""),
+                    offered=self._tools,
                 )
         except (InvalidInput, Conflict) as error:
             return await self._one(request, error, form)
@@ -108,6 +116,30 @@ class EnvironmentPages:
                     await set_value(db, self._seal, found, name, form.get("value_kind", "variable"), text)
         except InvalidInput as error:
             return await self._one(request, error, {"value_name": name, "value_kind": form.get("value_kind", "")})
+        return self._back(request)
+
+    async def change_key(self, request: Request) -> Response:
+        """Make a deploy key, in place of the one before, or forget it."""
+        viewer = await self._web.signed_in(request)
+        form = await read_form(request)
+        async with self._database.transaction() as db:
+            found = await self._find(db, viewer.organization_id, request)
+            if "remove" in form:
+                await remove_key(db, found)
+            else:
+                await make_key(db, self._seal, found)
+        return self._back(request)
+
+    async def change_host(self, request: Request) -> Response:
+        """Confirm what a host showed, or forget it."""
+        viewer = await self._web.signed_in(request)
+        form = await read_form(request)
+        async with self._database.transaction() as db:
+            found = await self._find(db, viewer.organization_id, request)
+            if "remove" in form:
+                await forget_host(db, found, form["remove"])
+            else:
+                await confirm_host(db, found, form.get("confirm", ""))
         return self._back(request)
 
     async def delete(self, request: Request) -> Response:
@@ -146,12 +178,16 @@ class EnvironmentPages:
         viewer = await self._web.signed_in(request)
         async with self._database.transaction() as db:
             found = await self._find(db, viewer.organization_id, request)
+            key, hosts = await find_key(db, found.id), await list_hosts(db, found.id)
         problem = problem_of(error) if error else None
         return await self._web.page(
             request,
             "agents/environment.html",
             problem.status if problem else 200,
             environment=found,
+            offered=self._tools,
+            key=key,
+            hosts=hosts,
             typed=typed or {},
             message=problem.text if problem else "",
         )

@@ -11,7 +11,7 @@ from pouch.agents.words import Tone, reason_words, state_tone, state_words
 ICONS = (
     "message-square",
     "bot",
-    "circle-help",
+    "circle-question-mark",
     "brain",
     "terminal",
     "file-diff",
@@ -92,7 +92,7 @@ def item_of(event: RunEvent) -> Item | None:  # noqa: C901, PLR0911, PLR0912 -- 
         case "message" if body.get("from") == "person":
             return Item(seq, at, "message-square", "You wrote", quote=text)
         case "message" if body.get("is_question"):
-            return Item(seq, at, "circle-help", "The agent asks", "held", quote=text)
+            return Item(seq, at, "circle-question-mark", "The agent asks", "held", quote=text)
         case "message":
             return Item(seq, at, "bot", "The agent says", quote=text)
         case "thought":

@@ -186,7 +186,7 @@ async def pages(
         *AlertPages(web, database).routes(),
         *AgentPages(web, database, asking, models=lambda: catalog.models).routes(),
         *SetupPages(web, database, hook_seal_of(settings), models=lambda: catalog.models).routes(),
-        *EnvironmentPages(web, database, seal_of(settings)).routes(),
+        *EnvironmentPages(web, database, seal_of(settings), tools=settings.file.agents.tools).routes(),
         *SchedulePages(web, database, models=lambda: catalog.models, check_address=address_check(settings)).routes(),
         *RunPages(web, database, asking, run_streams).routes(),
         *SharePages(web, database).routes(),

@@ -74,7 +74,7 @@ def _ssh(access: "dict[str, str]") -> str:
     """The command with which git connects. Ends us with what the host shows, where nobody has confirmed its key."""
     os.makedirs(SSH, mode=0o700, exist_ok=True)  # noqa: PTH103
     for name in ("key", "known_hosts"):
-        with open(os.open(f"{SSH}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(f"{SSH}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
             file.write(access[name])
     tunnel = "python3 -I -S -B /opt/pouch/pouch/agents/inside/tunnel.py %h %p"
     words = ["ssh", "-F", "/dev/null", "-p", access["port"]]

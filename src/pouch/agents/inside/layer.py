@@ -4,6 +4,7 @@ layer.py pack > LAYER      after a set-up
 layer.py unpack < LAYER    in the place of one
 """
 
+import gzip
 import os
 import subprocess
 import sys
@@ -18,7 +19,10 @@ NOT_KEPT = HOME / ".pouch"
 
 def pack() -> None:
     """Write it, quickly rather than small."""
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz", compresslevel=1) as tar:
+    with (
+        gzip.GzipFile(fileobj=sys.stdout.buffer, mode="wb", compresslevel=1) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as tar,
+    ):
         for path in (*_made(), *_home()):
             if path.is_symlink() or path.is_file() or path.is_dir():
                 tar.add(path, str(path).lstrip("/"), recursive=False)
