@@ -5,7 +5,7 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,11 @@ class GitHost:
     password: str = ""
     """When set, who comes without it is refused."""
     redirect_to: str = ""
+    lets_push: Callable[[str], bool] | None = None
+    """Says whether somebody with this password may push; without it nobody may."""
     seen: list[str] = field(default_factory=list)
+    passwords: set[str] = field(default_factory=set)
+    """With which somebody came."""
 
     def url(self, name: str) -> str:
         return f"https://localhost:{self.port}/{name}"
@@ -81,14 +85,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._end(401, b"", {"www-authenticate": "Basic"})
             return
         path, _, query = self.path.partition("?")
+        shown = (
+            base64.b64decode(self.headers.get("authorization", "").removeprefix("Basic ")).decode().partition(":")[2]
+        )
+        self.host.passwords |= {shown} - {""}
+        if "git-receive-pack" in self.path and not (self.host.lets_push is not None and self.host.lets_push(shown)):
+            self._end(403 if shown else 401, b"", {"www-authenticate": "Basic"})
+            return
         body = self._body()
         environment = {
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": str(self.folder),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
+            "GIT_CONFIG_KEY_1": "http.receivepack",
+            "GIT_CONFIG_VALUE_1": "true",
             "REQUEST_METHOD": self.command,
             "PATH_INFO": path,
             "QUERY_STRING": query,

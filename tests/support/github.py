@@ -46,6 +46,13 @@ class FakeGitHub:
         found: list[Any] = self.ask("alice", "GET", f"/repos/acme/app/issues/{number}/comments?per_page=100")
         return found
 
+    def was_pushed(self, branch: str) -> None:
+        """The emulator takes no pushes: what was pushed elsewhere becomes a branch here."""
+        main = self.ask("alice", "GET", "/repos/acme/app/branches/main")["commit"]["sha"]
+        there = self.ask("alice", "GET", f"/repos/acme/app/git/matching-refs/heads/{branch}")
+        if not there:
+            self.ask("alice", "POST", "/repos/acme/app/git/refs", {"ref": f"refs/heads/{branch}", "sha": main})
+
     def id_of(self, who: str) -> int:
         return int(self.ask(who, "GET", "/user")["id"])
 

@@ -128,7 +128,8 @@ class Attempt:
             self._has_talk = before.session is not None
             # What the sandbox copies from must be readable for whoever it runs as.
             Path(folder).chmod(0o755)
-            repository = Repository(run.repository, run.branch, ssh=self._place.ssh)
+            place = self._place
+            repository = Repository(run.repository, run.branch, password=place.password, ssh=place.ssh)
             fetching = self._workshop.fetch(sandbox, repository, run.work_branch, before)
             cloned = await pulse.unless_ended(fetching, PREPARE_TIMEOUT_S)
         grip, journal, workshop = self._grip, self._journal, self._workshop

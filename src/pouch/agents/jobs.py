@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -28,8 +29,14 @@ from pouch.jobs.serving import LANES
 SHOW_EVERY_S = 10
 
 PlaceOf = Callable[[Connection, Run], Awaitable[Place]]
+PasswordFor = Callable[[Run], Awaitable[str]]
+"""With which a run's repository is fetched, or nothing; made for this one fetch."""
 
 log = structlog.get_logger(__name__)
+
+
+async def _no_password(_run: Run) -> str:
+    return ""
 
 
 async def _nowhere_special(_db: Connection, _run: Run) -> Place:
@@ -47,6 +54,7 @@ class AgentJobs:
         gateway_url: str,
         running_max: int = RUNNING_MAX,
         place_of: PlaceOf = _nowhere_special,
+        password_for: PasswordFor = _no_password,
         keep_every_s: float = KEEP_EVERY_S,
     ) -> None:
         self.worker_id = new_id()
@@ -55,6 +63,7 @@ class AgentJobs:
         self._gateway_url = gateway_url
         self._running_max = running_max
         self._place_of = place_of
+        self._password_for = password_for
         self._keep_every_s = keep_every_s
         self._attempts: dict[UUID, Attempt] = {}
         self._drains = False
@@ -80,6 +89,8 @@ class AgentJobs:
                     await steps.end(db, taken.claim, "failed", "environment_closed")
                 return
             place = Place()
+        if taken.after != "lost":
+            place = replace(place, password=await self._password_for(taken.run))
         journal = Journal(self._database, taken.claim, _redaction(taken, place))
         if taken.after == "lost":
             await save_lost(self._database, self._workshop, taken, journal)
@@ -129,4 +140,4 @@ async def _due(db: Connection) -> list[UUID]:
 
 
 def _redaction(taken: Taken, place: Place) -> Redaction:
-    return Redaction([taken.secret, *place.setup_secrets.values(), *place.run_secrets.values()])
+    return Redaction([taken.secret, place.password, *place.setup_secrets.values(), *place.run_secrets.values()])

@@ -17,6 +17,7 @@ from pouch.agents.sandboxes.cloning import Sources, check_address, clone
 from pouch.agents.sandboxes.egress import allows
 from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
 from pouch.agents.sandboxes.layers import LayerName, Layers
+from pouch.agents.sandboxes.pushing import Pushed, Work, push
 from pouch.agents.sandboxes.restoring import restore
 from pouch.agents.sandboxes.saving import save
 from pouch.agents.sandboxes.setting_up import set_up
@@ -25,6 +26,7 @@ from pouch.agents.sandboxes.types import (
     Backend,
     Cloned,
     Egress,
+    GatewayAccess,
     Limits,
     Mount,
     Notice,
@@ -39,6 +41,8 @@ from pouch.settings import Settings
 
 SET_UP_TIMEOUT_S = 600
 LEFT_BEHIND_MAX_S = 3 * 24 * 3600
+NO_GATEWAY = GatewayAccess("http://127.0.0.1:9", "", ())
+"""For a sandbox that calls no model."""
 
 log = structlog.get_logger(__name__)
 
@@ -149,6 +153,18 @@ class Machine:
             mounts.append(Mount(self._tools[name], target))
             paths.append(f"{target}/bin")
         return replace(spec, mounts=tuple(mounts), paths=tuple(paths))
+
+    async def push(self, name: str, repository: Repository, work: Work, branch: str, *, is_new: bool) -> Pushed:
+        """Push saved work from a sandbox of its own, in which nothing else is.
+
+        Raises PushFailed, SourceRefused, SandboxFailed.
+        """
+        spec = RunSpec(name, NO_GATEWAY, self._limits)
+        sandbox = await self._backend.prepare(spec, lambda notice: log.info("push_noticed", text=notice.text))
+        try:
+            return await push(sandbox, repository, self._sources, work, branch, is_new=is_new)
+        finally:
+            await sandbox.destroy()
 
     async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
         """Write bundle, patch and talk into a folder."""

@@ -30,6 +30,8 @@ class Place:
     """For a repository that is fetched over ssh."""
     changed: str = ""
     """Another text whenever the environment was saved."""
+    password: str = field(default="", repr=False)
+    """With which the repository is fetched; gone before anything of it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from pouch.agents.sandboxes.ssh import read_ssh
 from pouch.agents.types import Run
 from pouch.agents.wishes import end_unanswered
 from pouch.agents.workshop import Place
+from pouch.app.triggers import Outside
 from pouch.base.database import Connection, Database
 from pouch.base.money import Money
 from pouch.base.sealing import Seal
@@ -49,7 +50,7 @@ def hook_seal_of(settings: Settings) -> Seal:
     return Seal(settings.secret_keys, hooks.PURPOSE)
 
 
-async def agent_jobs(settings: Settings, database: Database) -> AgentJobs | None:
+async def agent_jobs(settings: Settings, database: Database, outside: Outside) -> AgentJobs | None:
     """The agents' lane, where this machine can keep them apart from itself, or was told to go on without."""
     machine = machine_of(settings)
     try:
@@ -66,6 +67,7 @@ async def agent_jobs(settings: Settings, database: Database) -> AgentJobs | None
         running_max=settings.file.agents.running_max,
         keep_every_s=settings.file.agents.keep_work_every_s,
         place_of=partial(_place_of, seal_of(settings)),
+        password_for=outside.password_for,
     )
 
 

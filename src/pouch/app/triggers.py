@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute
 
 from pouch.agents.asking import Asking
+from pouch.agents.machine import Machine
 from pouch.agents.triggers.answering import Answering
 from pouch.agents.triggers.github.app import GitHub
 from pouch.agents.triggers.github.catch_up import CatchUp
 from pouch.agents.triggers.github.far_end import GitHubEnd
+from pouch.agents.triggers.github.fetching import Passwords
+from pouch.agents.triggers.github.publishing import Publishing
 from pouch.agents.triggers.github.webhook import GitHubWebhook
 from pouch.agents.triggers.inbox import Inbox, forget_old_events
 from pouch.agents.triggers.types import FarEnd, Source
+from pouch.agents.types import Run
 from pouch.base.database import Database
 from pouch.jobs.registry import Jobs
 from pouch.settings import Settings
@@ -60,6 +64,15 @@ class Outside:
         jobs.every(FORGET_EVERY_S, "agents.forget_events", self._forget)
         if self.github is not None:
             jobs.every(CATCH_UP_EVERY_S, "agents.catch_up", CatchUp(self.database, self.github))
+
+    def register_publishing(self, jobs: Jobs, machine: Machine) -> None:
+        """Bring work to GitHub from this process, which can make sandboxes."""
+        if self.github is not None:
+            Publishing(self.database, self.github, machine, url=self.settings.url).register(jobs)
+
+    async def password_for(self, run: Run) -> str:
+        """With which a run's repository is fetched."""
+        return await Passwords(self.database, self.github)(run) if self.github is not None else ""
 
     async def _forget(self) -> None:
         async with self.database.transaction() as db:

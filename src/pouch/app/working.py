@@ -9,6 +9,7 @@ import structlog
 import uvloop
 
 from pouch.agents.hooks import HookJobs
+from pouch.agents.machine import machine_of
 from pouch.agents.schedules import ScheduleJobs
 from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes, tend_runs
 from pouch.app.far_ends import test_models_url
@@ -103,13 +104,14 @@ async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
         outside.register(jobs, asking)
         private_hosts = [host.lower() for host in settings.file.agents.private_hosts]
         HookJobs(database, hook_seal_of(settings), private_hosts=private_hosts).register(jobs)
-        agents = await agent_jobs(settings, database) if lanes is None or "agents" in lanes else None
+        agents = await agent_jobs(settings, database, outside) if lanes is None or "agents" in lanes else None
         jobs.every(FORGET_EVERY_S, "identity.forget_tickets", _Forget(database, forget_old_tickets))
         jobs.every(FORGET_TASKS_EVERY_S, "roo.forget_tasks", _Forget(database, forget_old_tasks))
         try:
             async with asyncio.TaskGroup() as group:
                 if agents is not None:
                     agents.register(jobs)
+                    outside.register_publishing(jobs, machine_of(settings))
                     group.create_task(agents.show(stop), name="worker of agents")
                     group.create_task(sweep_sandboxes(settings, stop), name="places of agents")
                 watching = group.create_task(catalog.run(), name="catalog")

@@ -114,7 +114,7 @@ async def clone(sandbox: Sandbox, repository: Repository, sources: Sources) -> C
         "address": address.text if address.host else "",
         "ref": ref,
         "is_local": address.folder is not None,
-        "authorization": _authorization(repository) if address.ssh is None else "",
+        "authorization": authorization_of(repository) if address.ssh is None else "",
     }
     if address.ssh is not None and repository.ssh is not None:
         environment["GIT_ALLOW_PROTOCOL"] = "ssh:file"
@@ -146,6 +146,14 @@ def _check_host(host: str, sources: Sources) -> None:
         raise SourceRefused("Name the repository's host, not its number.", field="repository")
 
 
+def authorization_of(repository: Repository) -> str:
+    """The header with which git says who it is, or nothing."""
+    if not repository.password:
+        return ""
+    pair = f"{repository.username}:{repository.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
 def _local(address: str, roots: Sequence[Path]) -> Address:
     folder = Path(address.removeprefix("file://")).expanduser().absolute().resolve()
     if not any(folder.is_relative_to(root.expanduser().resolve()) for root in roots):
@@ -155,13 +163,6 @@ def _local(address: str, roots: Sequence[Path]) -> Address:
     if not (folder / ".git").exists() and not (folder / "objects").is_dir():
         raise SourceRefused("There is no repository in this folder.", field="repository")
     return Address(str(folder), folder=folder)
-
-
-def _authorization(repository: Repository) -> str:
-    if not repository.password:
-        return ""
-    pair = f"{repository.username}:{repository.password}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"
 
 
 def _words(said: str, repository: Repository) -> str:

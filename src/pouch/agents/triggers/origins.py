@@ -114,14 +114,17 @@ async def add_publication(  # noqa: PLR0913 -- where to, by name
 async def tell_news(db: Connection, run: Run, state: RunState) -> None:
     """A run has come to a state: what waits for it is due. Part of the transaction that brings it there."""
     if state in OVER:
+        # A run that went on after its end has more to bring, to where it brought the rest.
         published = await db.execute(
             """
             UPDATE agent_publications AS p
-               SET due_at = CASE WHEN %(is_good)s AND r.result->>'head_sha' <> r.result->>'base_sha' THEN now() END,
-                   state = CASE WHEN %(is_good)s AND r.result->>'head_sha' <> r.result->>'base_sha'
-                                THEN 'waiting' ELSE 'unneeded' END
-              FROM agent_runs AS r
-             WHERE r.id = p.id AND p.id = %(id)s AND p.state = 'waiting' AND p.due_at IS NULL
+               SET due_at = CASE WHEN new.has_more THEN now() END, attempts = 0,
+                   state = CASE WHEN new.has_more THEN 'waiting' WHEN p.pushed_sha = '' THEN 'unneeded'
+                                ELSE p.state END
+              FROM (SELECT id, %(is_good)s AND result->>'head_sha' <> result->>'base_sha' AS has_more,
+                           result->>'head_sha' AS head_sha FROM agent_runs) AS new
+             WHERE new.id = p.id AND p.id = %(id)s AND p.due_at IS NULL
+               AND p.pushed_sha IS DISTINCT FROM new.head_sha
             RETURNING p.due_at IS NOT NULL
             """,
             {"id": run.id, "is_good": state == "succeeded"},

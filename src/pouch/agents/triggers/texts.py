@@ -11,6 +11,7 @@ from pouch.web.filters import dollars, exact
 
 WISH_CHARACTERS_MAX = 8_000
 RESULT_CHARACTERS_MAX = 30_000
+COMMITS_SHOWN = 20
 _ROOM_FOR_HEAD = 1_500
 
 
@@ -56,6 +57,21 @@ def status_of(run: Run, bill: Bill, *, url: str, result: str = "", work: str = "
     return "\n\n".join(filter(None, [f"{head}. {cost} [Look at it]({url})", changes_words(run), work, said]))
 
 
+def pull_title(run: Run) -> str:
+    """What a pull request is called: as its only commit, else as the run."""
+    subjects = subjects_of(run)
+    return quiet((subjects[0] if len(subjects) == 1 else run.title).strip())[:200] or f"Run {run.number}"
+
+
+def pull_body(run: Run, bill: Bill, *, url: str, issue: int) -> str:
+    """What a pull request says of itself: what was done, what it cost, where to look."""
+    head = f"The work of **{KIND_WORDS[run.kind]}** in [run {run.number}]({url}){f' for #{issue}' if issue else ''}."
+    commits = "\n".join(f"- {code(subject)}" for subject in subjects_of(run)[:COMMITS_SHOWN])
+    cost = f"It ran {duration_words(run.ran_s)} and cost {exact(bill.total)}."
+    closing = "Review it as you would any other. A review comment on it starts a run that addresses the review."
+    return "\n\n".join(filter(None, [head, commits, changes_words(run), cost, closing]))
+
+
 def changes_words(run: Run) -> str:
     """What git saw."""
     files = run.result.get("files_changed")
@@ -83,7 +99,8 @@ def quiet(text: str) -> str:
 
 def code(text: str) -> str:
     """A line as code, whatever is in it."""
-    return f"`{' '.join(text.split()).replace('`', chr(0x2019))[:200]}`"
+    line = " ".join(text.split()).replace("`", "'")
+    return f"`{line[:200]}`"
 
 
 def _block(each: Quoted, most: int) -> str:
