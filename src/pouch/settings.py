@@ -295,6 +295,14 @@ class Payments(_Section):
         return self
 
 
+class Operators(_Section):
+    """What those who run this Pouch may do at the desk."""
+
+    alone_usd_per_day: Dollars | None = None
+    """What one operator may give away in grants, vouchers and refunds within 24 hours; beyond it another one must allow
+    it. Unset: no limit."""
+
+
 class Embedded(_Section):
     """The stand-ins of a fresh machine."""
 
@@ -365,6 +373,7 @@ class File(_Section):
     agents: Agents = Agents()
     mail: Mail = Mail()
     payments: Payments = Payments()
+    operators: Operators = Operators()
     embedded: Embedded = Embedded()
     upstreams: tuple[Upstream, ...] = ()
     models: tuple[Model, ...] = ()

@@ -1,4 +1,4 @@
-"""The operator's desk and the money pages on a real card processor; Olga runs this Pouch, Alice buys, Carol looks."""
+"""The desk and the money pages on a real card processor; Olga and Otto run this Pouch, Alice buys, Carol looks."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ from pouch.web.security import Security
 from pouch.web.viewer import Viewer
 
 TEMPLATES = [("pouch.billing", "templates"), ("pouch.admin", "templates"), ("pouch.payments", "templates")]
-Name = Literal["olga", "alice", "carol"]
+Name = Literal["olga", "otto", "alice", "carol"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +83,22 @@ async def _recent(_viewer: Viewer) -> bool:
 
 
 @asynccontextmanager
-async def opened(database_url: str, folder: Path, *, port: int = 8080) -> AsyncIterator[Office]:
+async def opened(database_url: str, folder: Path, *, port: int = 8080, toml: str = "") -> AsyncIterator[Office]:
     """Open it."""
     async with shop_on(database_url) as shop:
         async with shop.database.transaction() as db:
             olga = await add_person(db, "olga@pouch.example", None, verified=True, operator=True)
+            otto = await add_person(db, "otto@pouch.example", None, verified=True, operator=True)
             carol = await add_person(db, "carol@elsewhere.example", None, verified=True)
         people = {
             "olga": Somebody(olga.email, olga.organization_id, olga.id, is_operator=True),
+            "otto": Somebody(otto.email, otto.organization_id, otto.id, is_operator=True),
             "alice": Somebody("alice@example.com", shop.alice, shop.alice),
             "carol": Somebody(carol.email, carol.organization_id, carol.id),
         }
-        settings = Settings(config="", data_dir=folder, port=port)
+        config = folder / "pouch.toml"
+        config.write_text(toml)
+        settings = Settings(config=str(config), data_dir=folder, port=port)
         web = Web(settings=settings, templates=TEMPLATES)
 
         async def find_viewer(request: Request) -> Viewer | None:

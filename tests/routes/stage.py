@@ -11,8 +11,10 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
+from pydantic import TypeAdapter
 
 from agents.house import model_of
+from pouch.admin.orders import GrantOrder
 from pouch.agents import artifacts
 from pouch.agents.environments import save_environment
 from pouch.agents.schedules import add_schedule
@@ -45,6 +47,8 @@ from pouch.identity.types import DeviceId, KeyId, Person, SessionId
 from pouch.ledger.grants import grant
 from pouch.ledger.operations import Transfer
 from pouch.ledger.posting import post
+from pouch.oversight.requests import ask
+from pouch.oversight.types import Ask, Operator
 from pouch.payments.card_rows import add_card, add_setup, list_cards
 from pouch.payments.purchases import add_purchase, get_purchase, mark_credited
 from pouch.payments.refunds import NewRefund, add_refund, mark_failed
@@ -57,6 +61,7 @@ from pouch.topups.attempts import New, add_attempt, ask_to_confirm
 from pouch.topups.recovery import ConfirmLinks
 from pouch.topups.rules import save_rule
 from pouch.topups.types import Wish
+from pouch.vouchers.batches import make_batch
 from pouch.vouchers.making import make
 from pouch.vouchers.types import Wish as VoucherWish
 from pouch.web.assets import Assets
@@ -271,6 +276,21 @@ class Stage:
             await add_attempt(db, New(attempt_id, person.organization_id, dollars("20"), ZERO, ZERO))
             await ask_to_confirm(db, attempt_id, "", 72)
         return ConfirmLinks(self.settings.secret_keys, self.settings.url).token(attempt_id)
+
+    async def voucher(self, _owner: Somebody) -> str:
+        """One of two vouchers that an operator made together."""
+        async with self.database.transaction() as db:
+            made = await make_batch(db, new_id().hex, VoucherWish(Money.parse("1"), "Matrix"), 2, made_by="test")
+        assert made is not None
+        return made[0][0].shown_id
+
+    async def request(self, owner: Somebody) -> str:
+        """A grant to them that they asked the operators for."""
+        order = GrantOrder(owner.person.organization_id, owner.email, 10**9, "Matrix", "promotional", None)
+        wish = TypeAdapter(GrantOrder).dump_python(order, mode="json")
+        asked = Ask(new_id().hex, "grant", order.amount, order.summary, wish)
+        async with self.database.transaction() as db:
+            return (await ask(db, Operator(owner.person.id, owner.email), asked)).shown_id
 
     async def key(self, owner: Somebody) -> str:
         """Their key."""
@@ -520,6 +540,14 @@ THINGS_AT: dict[str, dict[str, Thing]] = {
     "/api/v1/billing/refunds/{id}": {"id": Stage.refund},
     "/admin/purchases/{id}": {"id": Stage.purchase},
     "/admin/purchases/{id}/refund": {"id": Stage.purchase},
+    "/admin/grants/{id}/revoke": {"id": Stage.line},
+    "/admin/vouchers/{id}": {"id": Stage.voucher},
+    "/admin/vouchers/{id}/void": {"id": Stage.voucher},
+    "/admin/vouchers/{id}/void-batch": {"id": Stage.voucher},
+    "/admin/approvals/{id}": {"id": Stage.request},
+    "/admin/approvals/{id}/allow": {"id": Stage.request},
+    "/admin/approvals/{id}/refuse": {"id": Stage.request},
+    "/admin/approvals/{id}/codes": {"id": Stage.request},
     "/admin/mail/{letter}/again": {"letter": Stage.given_up},
     "/admin/letters/{kind}": {"kind": _named("refund")},
     "/admin/letters/{kind}/html": {"kind": _named("refund")},

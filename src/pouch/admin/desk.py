@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse
 
 from pouch.base.errors import NotFound
 from pouch.base.languages import later, say
+from pouch.oversight.types import Operator
 from pouch.web.pages import Web
 from pouch.web.viewer import Viewer
 
@@ -27,6 +28,11 @@ TABS = (
     Tab(later("Reconciliation"), "/admin/reconciliation"),
     Tab(later("Events"), "/admin/events"),
     Tab(later("People"), "/admin/people"),
+    Tab(later("Grants"), "/admin/grants"),
+    Tab(later("Vouchers"), "/admin/vouchers"),
+    Tab(later("Approvals"), "/admin/approvals"),
+    Tab(later("Journal"), "/admin/journal"),
+    Tab(later("Log"), "/admin/log"),
     Tab(later("Agents"), "/admin/agents"),
     Tab(later("Mail"), "/admin/mail"),
 )
@@ -50,6 +56,10 @@ class Desk:
         if not viewer.is_operator:
             raise NotFound(say("The address may be mistyped, or what was here is gone."))
         return viewer
+
+    def who(self, viewer: Viewer) -> Operator:
+        """Who acts, for the log."""
+        return Operator(viewer.person_id, viewer.email)
 
     async def page(self, request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """Draw one."""

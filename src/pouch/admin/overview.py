@@ -10,6 +10,7 @@ from pouch.base.clock import Clock, system_clock
 from pouch.base.database import Database
 from pouch.ledger.accounts import totals
 from pouch.mail.outbox import undelivered
+from pouch.oversight.requests import count_waiting
 from pouch.payments import checks, desk
 
 
@@ -32,12 +33,14 @@ class Overview:
             counts = await desk.counts(db)
             letters = await undelivered(db)
             money = await totals(db)
+            waiting = await count_waiting(db)
             last, still = await checks.last_check(db), await checks.open_differences(db)
         return await self._pages.page(
             request,
             "admin/overview.html",
             counts=counts,
             undelivered=len(letters),
+            waiting=waiting,
             money=money,
             differences=still,
             checked=headline(last, still, self._clock()),

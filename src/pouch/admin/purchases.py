@@ -8,18 +8,20 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from pouch.admin.desk import Desk
+from pouch.admin.orders import Orders, RefundOrder, key_of
+from pouch.admin.reading import read_amount, read_note
 from pouch.base.database import Connection, Database
 from pouch.base.errors import Conflict, InvalidInput, NotFound, PouchError
 from pouch.base.ids import read_id, show_id
 from pouch.base.languages import later, say
-from pouch.base.money import Money
 from pouch.ledger.accounts import balance
 from pouch.ledger.history import lines_of_cause
 from pouch.ledger.lots import unused_of
+from pouch.oversight.types import Request as Asked
 from pouch.payments import desk, disputes, refunds
 from pouch.payments.errors import NoProcessor, RefundChanged
 from pouch.payments.purchases import get_purchase
-from pouch.payments.refunding import Ask, Refunding
+from pouch.payments.refunding import Refunding
 from pouch.payments.refunds import RefundReason
 from pouch.payments.types import Purchase, PurchaseState
 from pouch.payments.words import PURCHASE_STATES, REFUND_STATES, dispute_words
@@ -32,17 +34,17 @@ REASONS: dict[RefundReason, str] = {
     "duplicate": later("It was paid twice"),
     "fraudulent": later("It was fraud"),
 }
-NOTE_LENGTH_MAX = 200
 
 
 class PurchasePages:
     """The pages about purchases. A refund asks for the password again, and says first what it will do."""
 
-    def __init__(self, web: Web, pages: Desk, database: Database, refunding: Refunding) -> None:
+    def __init__(self, web: Web, pages: Desk, database: Database, refunding: Refunding, orders: Orders) -> None:
         self._web = web
         self._pages = pages
         self._database = database
         self._refunding = refunding
+        self._orders = orders
 
     def routes(self) -> list[Route]:
         """Where they are."""
@@ -125,22 +127,26 @@ class PurchasePages:
         form = await read_form(request)
         if again := await self._web.ask_again(viewer, request.url.path):
             return again
+        who, attempt = self._pages.who(viewer), form.get("attempt", "")
         async with self._database.transaction() as db:
             purchase = await self._purchase(db, request)
         try:
-            amount = _amount(form.get("amount_usd", ""))
-            ask = Ask(
-                "operator",
-                viewer.person_id,
-                amount,
-                form.get("attempt", ""),
-                shown=_amount(form["total_usd"]) if form.get("total_usd") else amount,
-                reason=next((reason for reason in REASONS if reason == form.get("reason")), "requested_by_customer"),
-                note=_note(form.get("note", "")),
+            amount = read_amount(form.get("amount_usd", ""))
+            order = RefundOrder(
+                purchase.id,
+                purchase.email,
+                amount.nanos,
+                (read_amount(form["total_usd"]) if form.get("total_usd") else amount).nanos,
+                next((reason for reason in REASONS if reason == form.get("reason")), "requested_by_customer"),
+                read_note(form.get("note", "")),
             )
-            await self._refunding.start(purchase.id, ask)
+            async with self._database.transaction() as db:
+                placed = await self._orders.place(db, who, attempt, order)
         except (InvalidInput, Conflict, NoProcessor) as error:
             return await self._form(request, form, error)
+        if isinstance(placed, Asked):
+            return RedirectResponse(f"/admin/approvals/{placed.shown_id}", status_code=303)
+        await self._orders.finish_refund(order, viewer.person_id, key_of(who, attempt))
         return RedirectResponse(f"/admin/purchases/{purchase.shown_id}", status_code=303)
 
     async def _form(self, request: Request, form: dict[str, str], error: PouchError | None) -> Response:
@@ -179,19 +185,3 @@ def processor_url(purchase: Purchase) -> str | None:
     if purchase.payment_id is None or purchase.mode == "embedded":
         return None
     return f"https://dashboard.stripe.com/{'' if purchase.mode == 'live' else 'test/'}payments/{purchase.payment_id}"
-
-
-def _amount(text: str) -> Money:
-    try:
-        return Money.parse(text.strip().removeprefix("$"))
-    except ValueError:
-        raise InvalidInput(
-            say("Type an amount in dollars and cents, such as 20 or 12.50."), field="amount_usd"
-        ) from None
-
-
-def _note(text: str) -> str:
-    note = " ".join(text.split())
-    if len(note) > NOTE_LENGTH_MAX:
-        raise InvalidInput(say("The note has at most %(most)s characters.", most=NOTE_LENGTH_MAX), field="note")
-    return note

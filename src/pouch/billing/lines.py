@@ -21,7 +21,7 @@ Choice = Literal["calls", "purchases", "grants", "other"]
 CHOICES: dict[Choice, tuple[TransferKind, ...]] = {
     "calls": ("inference", "overrun"),
     "purchases": ("purchase",),
-    "grants": ("grant", "expiry"),
+    "grants": ("grant", "expiry", "revoked"),
     "other": ("fee", "tax", "agents", "refund", "dispute", "debt", "adjustment"),
 }
 CHUNK = 1_000

@@ -31,6 +31,7 @@ LINE_KINDS: dict[TransferKind, str] = {
     "tax": later("Tax"),
     "grant": later("Credits given"),
     "expiry": later("Credits expired"),
+    "revoked": later("Credits taken back"),
     "inference": later("Call to a model"),
     "agents": later("Agent run"),
     "overrun": later("Call to a model"),

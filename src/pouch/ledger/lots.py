@@ -1,9 +1,10 @@
 """Lots: which credits came together, and what of each is left. Worked out from the transfers, not on the hot path.
 
 In words. Each transfer to a customer is a lot. What is spent is taken from promotional lots first, then from those that
-expire soonest, then from the oldest. Four kinds of transfers take from a lot of their own first: an expiry from the lot
-it names; a refund, a dispute and the payment of a debt from the purchase that is their cause; what that lot no longer
-has comes from the others in order. What is held counts as spent next: it was admitted on the credits that come first.
+expire soonest, then from the oldest. Some kinds of transfers take from a lot of their own first: an expiry or a
+revocation from the lot it names; a refund, a dispute and the payment of a debt from the purchase that is their cause;
+what that lot no longer has comes from the others in order. What is held counts as spent next: it was admitted on the
+credits that come first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from pouch.ledger.operations import TransferKind
 
 GrantKind = Literal["promotional", "compensation"]
 """promotional: spent before anything else. compensation: spent like paid credits."""
-AIMED: tuple[TransferKind, ...] = ("expiry", "refund", "dispute", "debt")
+AIMED: tuple[TransferKind, ...] = ("expiry", "revoked", "refund", "dispute", "debt")
 """Kinds of transfers that take from the lot of their cause first."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 

@@ -39,6 +39,7 @@ TransferKind = Literal[
     "tax",
     "grant",
     "expiry",
+    "revoked",
     "inference",
     "overrun",
     "agents",

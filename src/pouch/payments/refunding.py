@@ -93,17 +93,8 @@ class Refunding:
 
         Raises NotFound, NoProcessor, InvalidInput (`amount_usd`), NotRefundable and RefundChanged.
         """
-        if self._processor is None:
-            raise NoProcessor
-        if not ATTEMPT.fullmatch(ask.attempt):
-            raise InvalidInput(say("The form was not complete. Open the page again."), field="attempt")
         async with self._database.transaction() as db:
-            purchase = await purchases.lock_purchase(db, purchase_id)
-            known = await refunds.of_attempt(db, purchase.id, ask.attempt)
-            if known is not None and known.credits != ask.amount:
-                asked = dollars(known.credits)
-                raise Conflict(say("This form has already asked for %(amount)s. Open the page again.", amount=asked))
-            refund = known or await self._add(db, purchase, ask)
+            refund = await self.begin(db, purchase_id, ask)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self.carry_out(refund.id)
@@ -111,6 +102,22 @@ class Refunding:
             _log.warning("refund_not_sent_yet", refund=refund.shown_id)
         async with self._database.transaction() as db:
             return await refunds.get_refund(db, refund.id)
+
+    async def begin(self, db: Connection, purchase_id: UUID, ask: Ask) -> Refund:
+        """The first half of `start`, in the caller's transaction: the row and the hold.
+
+        `start` with the same attempt, or a worker, does the rest. Raises as `start`.
+        """
+        if self._processor is None:
+            raise NoProcessor
+        if not ATTEMPT.fullmatch(ask.attempt):
+            raise InvalidInput(say("The form was not complete. Open the page again."), field="attempt")
+        purchase = await purchases.lock_purchase(db, purchase_id)
+        known = await refunds.of_attempt(db, purchase.id, ask.attempt)
+        if known is not None and known.credits != ask.amount:
+            asked = dollars(known.credits)
+            raise Conflict(say("This form has already asked for %(amount)s. Open the page again.", amount=asked))
+        return known or await self._add(db, purchase, ask)
 
     async def carry_out(self, refund_id: UUID) -> None:
         """Take a refund one step further, if it is due and nobody else does: send it, or look it up."""

@@ -14,15 +14,15 @@ from pouch.vouchers.types import Voucher, Wish
 NOTE_LENGTH_MAX = 200
 USES_MAX, DAYS_MAX = 1_000_000, 3_650
 
-_COLUMNS = """
+COLUMNS = """
 id, hint, amount_nanos, uses_max, used, per_person_max, valid_from, valid_until, credits_days, note, made_by,
-created_at, voided_at
+created_at, voided_at, batch_id
 """
 
 
 async def make(db: Connection, wish: Wish, *, made_by: str, own_code: str | None = None) -> tuple[Voucher, str]:
     """Make a voucher; its code is in the answer and nowhere else. Raises InvalidInput, and Conflict for a used code."""
-    _check(wish)
+    check(wish, own_code)
     shown = own_code or new_code()
     code = check_own_code(shown)
     cursor = db.cursor(row_factory=dict_row)
@@ -32,7 +32,7 @@ async def make(db: Connection, wish: Wish, *, made_by: str, own_code: str | None
                               credits_days, note, made_by)
         VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, now()), %s, %s, %s, %s)
         ON CONFLICT ON CONSTRAINT vouchers_code DO NOTHING
-        RETURNING {_COLUMNS}
+        RETURNING {COLUMNS}
         """,
         (
             new_id(),
@@ -51,14 +51,14 @@ async def make(db: Connection, wish: Wish, *, made_by: str, own_code: str | None
     row = await made.fetchone()
     if row is None:
         raise Conflict("There is a voucher with this code already.")
-    return _voucher(row), shown
+    return voucher_of(row), shown
 
 
 async def list_vouchers(db: Connection, limit: int = 200) -> list[Voucher]:
     """The newest first."""
     cursor = db.cursor(row_factory=dict_row)
-    rows = await cursor.execute(f"SELECT {_COLUMNS} FROM vouchers ORDER BY id DESC LIMIT %s", (limit,))
-    return [_voucher(row) for row in await rows.fetchall()]
+    rows = await cursor.execute(f"SELECT {COLUMNS} FROM vouchers ORDER BY id DESC LIMIT %s", (limit,))
+    return [voucher_of(row) for row in await rows.fetchall()]
 
 
 async def void(db: Connection, voucher_id: UUID) -> bool:
@@ -76,7 +76,10 @@ async def void(db: Connection, voucher_id: UUID) -> bool:
     return bool(row[0])
 
 
-def _check(wish: Wish) -> None:
+def check(wish: Wish, own_code: str | None = None) -> None:
+    """Raise InvalidInput for what no voucher can be."""
+    if own_code is not None:
+        check_own_code(own_code)
     if not wish.amount.nanos > 0:
         raise InvalidInput("A voucher is worth more than nothing.", field="amount_usd")
     if not 1 <= wish.per_person_max <= wish.uses_max <= USES_MAX:
@@ -89,5 +92,6 @@ def _check(wish: Wish) -> None:
         raise InvalidInput("A voucher ends after it begins.", field="valid_until")
 
 
-def _voucher(row: DictRow) -> Voucher:
+def voucher_of(row: DictRow) -> Voucher:
+    """The voucher of a row with these columns."""
     return Voucher(amount=Money(row.pop("amount_nanos")), **row)

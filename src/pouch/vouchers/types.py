@@ -41,6 +41,8 @@ class Voucher:
     made_by: str
     created_at: datetime
     voided_at: datetime | None
+    batch_id: UUID | None = None
+    """With which others it was made at the desk."""
 
     @property
     def shown_id(self) -> str:

@@ -1,0 +1,1 @@
+"""What operators did, and what two of them must agree on."""
