@@ -117,6 +117,7 @@ async def _top_ups(db: Connection, organization_id: OrganizationId) -> Json:
         {
             "state": attempt.state,
             "amount_usd": attempt.amount.decimal(),
+            "charged_usd": attempt.charged.decimal(),
             "card": attempt.card_name,
             "reason": attempt.reason,
             "tried_at": attempt.created_at.isoformat(),

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from pouch.base.database import Connection
+from pouch.base.money import NANOS_PER_CENT, ZERO, Money
 from pouch.billing.forecast import Cap, FindCap
 from pouch.topups.switching import Switch
 
@@ -15,6 +16,8 @@ def cap_of(switch: Switch) -> FindCap:
         if seen.rule is None or seen.state != "armed":
             return None
         wish = seen.rule.wish
-        return Cap(left=wish.cap - seen.standing.used_in_month, threshold=wish.threshold)
+        left = wish.cap - seen.standing.used_in_month
+        credits_ = seen.limits.affordable(left, Money(NANOS_PER_CENT), wish.cap)
+        return Cap(left=credits_ if left > ZERO else left, threshold=wish.threshold)
 
     return find

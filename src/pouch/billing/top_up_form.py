@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from pouch.base.errors import InvalidInput
 from pouch.base.languages import say
 from pouch.base.money import Money
+from pouch.payments.charges import Quote
 from pouch.topups.switching import Overview
 from pouch.topups.types import Wish
 
@@ -72,10 +73,10 @@ class TopUpForm:
             daily_max=int(self.daily_max),
         )
 
-    def charge_now(self, overview: Overview) -> Money | None:
-        """What saving it would charge now; None for nothing, also when it cannot be saved."""
+    def would_buy(self, overview: Overview) -> Quote | None:
+        """What saving it would buy and charge now; None for nothing, also when it cannot be saved."""
         try:
-            return overview.charge_now(self.wish)
+            return overview.would_buy(self.wish)
         except InvalidInput:
             return None
 
@@ -90,9 +91,9 @@ def shown_charge(form: Mapping[str, str]) -> Money | None:
     return Money.parse(text)
 
 
-def charge_text(charge: Money | None) -> str:
+def charge_text(quote: Quote | None) -> str:
     """The same for the form."""
-    return NOTHING if charge is None else _text(charge)
+    return NOTHING if quote is None or quote.total is None else _text(quote.total)
 
 
 def _amount(text: str, field: str) -> Money:

@@ -17,6 +17,7 @@ from pouch.payments.checkout import Checkout
 from pouch.topups.errors import CardRefused, ChargeChanged, NoCard, Suspended
 from pouch.topups.recovery import PATH
 from pouch.topups.room import TopUps
+from pouch.topups.types import Attempt
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 from pouch.web.viewer import Viewer
@@ -79,7 +80,7 @@ class TopUpPages:
     async def show_confirm(self, request: Request) -> Response:
         """What the mailed link is about. Nothing is made yet."""
         attempt = await self._topups.recovery.find(request.path_params["token"])
-        return await self._web.page(request, "billing/confirm_top_up.html", attempt=attempt, problem=None)
+        return await self._confirm_page(request, attempt, None)
 
     async def confirm(self, request: Request) -> Response:
         """Begin the same purchase where the bank can ask, and go there."""
@@ -88,10 +89,18 @@ class TopUpPages:
         try:
             purchase = await self._topups.recovery.begin(token)
         except PouchError as error:
-            return await self._web.page(
-                request, "billing/confirm_top_up.html", error.status, attempt=attempt, problem=error
-            )
+            return await self._confirm_page(request, attempt, error)
         return RedirectResponse(self._checkout.url_of(purchase), status_code=303)
+
+    async def _confirm_page(self, request: Request, attempt: Attempt, error: PouchError | None) -> Response:
+        return await self._web.page(
+            request,
+            "billing/confirm_top_up.html",
+            error.status if error else 200,
+            attempt=attempt,
+            quote=self._checkout.charges.quote(attempt.amount),
+            problem=error,
+        )
 
     async def _of(self, viewer: Viewer) -> TopUpForm:
         async with self._database.transaction() as db:

@@ -3,12 +3,12 @@
 In words. The amount that is entered is what is credited. The fee is a percentage of it, rounded up to the cent, plus a
 fixed amount. Tax is on both, rounded to the nearest cent (half up): at the operator's own rate, or worked out by Stripe
 from the buyer's address, and then nobody knows it before the payment page does. A saved card that is charged while
-nobody is there has no such page, so that tax is not charged then (docs/adr/0016).
+nobody is there has no such page, so that tax is not charged then (docs/adr/0015).
 
 When credits are refunded, tax goes back in proportion, and the fee where the operator says so (`parts`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pouch.base.languages import say
 from pouch.base.money import ZERO, Money
@@ -77,6 +77,16 @@ class Charges:
                 return Quote(amount, fee, tax, "fixed", name, comes_back)
             case "automatic":
                 return Quote(amount, fee, None, "automatic", self.tax_name, comes_back)
+
+    @property
+    def unattended(self) -> "Charges":
+        """The same for a saved card that is charged while nobody is there to say an address on a payment page."""
+        return replace(self, tax_mode="off") if self.tax_mode == "automatic" else self
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing comes on top."""
+        return not self.fee_percent and not self.fee_fixed and self.tax_mode == "off"
 
     @property
     def in_words(self) -> str:

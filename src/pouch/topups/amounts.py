@@ -5,7 +5,8 @@ closes it: in whole steps of the amount, or up to the target. It never goes beyo
 the operator's largest purchase; if not even one step, or the smallest purchase, fits, nothing is charged and the
 person is told. As many charges a day as were set, and no more. What could never work is refused when it is saved, not
 when it is needed: the largest charge that may be wanted, from an empty balance, must fit the cap and the operator's
-limits.
+limits. The amount, and the operator's limits, are credits; the month's cap counts all that is charged, fee and tax
+among it.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Literal
 from pouch.base.errors import InvalidInput
 from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
+from pouch.payments.charges import Charges, Quote
 from pouch.topups.types import Wish
 from pouch.web.filters import dollars
 
@@ -25,10 +27,26 @@ Why = Literal["monthly_cap", "daily_count", "too_large"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The operator's: the smallest and the largest purchase."""
+    """The operator's: the smallest and the largest purchase, and what comes on top of one that charges a saved card."""
 
     least: Money
     most: Money
+    charges: Charges
+
+    def charged(self, amount: Money) -> Money:
+        """What so many credits cost."""
+        return self.charges.quote(amount).before_tax + (self.charges.quote(amount).tax or Money(0))
+
+    def affordable(self, left: Money, step: Money, most: Money) -> Money:
+        """The most credits, in whole steps and up to `most`, whose charge is not above `left`."""
+        low, high = 0, most.nanos // step.nanos
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.charged(Money(middle * step.nanos)) <= left:
+                low = middle
+            else:
+                high = middle - 1
+        return Money(low * step.nanos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +61,19 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """So much is to be charged."""
+    """So many credits are to be bought, for so much."""
 
-    amount: Money
+    quote: Quote
+
+    @property
+    def amount(self) -> Money:
+        """The credits."""
+        return self.quote.amount
+
+    @property
+    def total(self) -> Money:
+        """What is charged."""
+        return self.quote.before_tax + (self.quote.tax or Money(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +91,17 @@ def size(wish: Wish, standing: Standing, limits: Limits) -> Charge | Blocked | N
         return None
     if standing.tried_today >= wish.daily_max:
         return Blocked("daily_count")
-    left = max(0, wish.cap.nanos - standing.used_in_month.nanos)
-    room = min(left, limits.most.nanos)
-    wanted = _wanted(wish, has, gap)
-    step = wish.amount.nanos if wish.amount is not None else NANOS_PER_CENT
-    amount = min(wanted, room) // step * step
-    if amount < max(limits.least.nanos, 1) or amount == 0:
-        return Blocked("monthly_cap" if left < limits.most.nanos else "too_large")
-    return Charge(Money(amount))
+    left = Money(max(0, wish.cap.nanos - standing.used_in_month.nanos))
+    wanted = min(Money(_wanted(wish, has, gap)), limits.most)
+    step = wish.amount if wish.amount is not None else Money(NANOS_PER_CENT)
+    amount = limits.affordable(left, step, wanted)
+    if amount < limits.least or not amount:
+        return Blocked("monthly_cap" if left < limits.charged(limits.most) else "too_large")
+    return Charge(limits.charges.quote(amount))
 
 
 def largest(wish: Wish) -> Money:
-    """The largest single charge that may be wanted: the one from an empty balance."""
+    """The most credits that may be wanted at once: from an empty balance."""
     return Money(_wanted(wish, Money(0), wish.threshold.nanos))
 
 
@@ -101,9 +128,10 @@ def check(wish: Wish, limits: Limits) -> None:
             f"is {dollars(limits.most)}.",
             field="threshold_usd",
         )
-    if not largest(wish) <= wish.cap <= CAP_MAX:
+    charge = limits.charged(largest(wish))
+    if not charge <= wish.cap <= CAP_MAX:
         raise InvalidInput(
-            f"One charge can be {dollars(largest(wish))}, so the month must allow at least that, and at most "
+            f"One charge can be {dollars(charge)}, so the month must allow at least that, and at most "
             f"{dollars(CAP_MAX)}.",
             field="cap_usd",
         )

@@ -8,14 +8,14 @@ from uuid import UUID
 from psycopg.rows import TupleRow
 
 from pouch.base.database import Connection
-from pouch.base.money import Money
+from pouch.base.money import ZERO, Money
 from pouch.topups.types import Attempt, AttemptState
 
 TABLE = "topup_attempts"
 
 _COLUMNS = """
-id, organization_id, state, amount_nanos, balance_nanos, pending_nanos, card_name, fingerprint, code, reason,
-created_at, submitted_at, ended_at, confirm_until
+id, organization_id, state, amount_nanos, fee_nanos, tax_nanos, balance_nanos, pending_nanos, card_name, fingerprint,
+code, reason, created_at, submitted_at, ended_at, confirm_until
 """
 _COUNTED = "('created', 'submitted', 'unknown', 'credited', 'recovered')"
 """What was charged, or may still be."""
@@ -33,21 +33,25 @@ class New:
     card_id: UUID | None = None
     card_name: str = ""
     fingerprint: str = ""
+    fee: Money = ZERO
+    tax: Money = ZERO
 
 
 async def add_attempt(db: Connection, new: New) -> bool:
     """Write an attempt that is due at once. False when one is under way: it takes the one place there is."""
     added = await db.execute(
         """
-        INSERT INTO topup_attempts (id, organization_id, state, amount_nanos, balance_nanos, pending_nanos, card_id,
-                                    card_name, fingerprint, due_at)
-        VALUES (%s, %s, 'created', %s, %s, %s, %s, %s, %s, now())
+        INSERT INTO topup_attempts (id, organization_id, state, amount_nanos, fee_nanos, tax_nanos, balance_nanos,
+                                    pending_nanos, card_id, card_name, fingerprint, due_at)
+        VALUES (%s, %s, 'created', %s, %s, %s, %s, %s, %s, %s, %s, now())
         ON CONFLICT (organization_id) WHERE state IN ('created', 'submitted', 'unknown') DO NOTHING
         """,
         (
             new.id,
             new.organization_id,
             new.amount.nanos,
+            new.fee.nanos,
+            new.tax.nanos,
             new.balance.nanos,
             new.pending.nanos,
             new.card_id,
@@ -173,10 +177,10 @@ async def give_up_confirming(db: Connection, organization_id: UUID) -> None:
 
 
 async def used_since(db: Connection, organization_id: UUID, since: datetime) -> Money:
-    """What was charged since then, and what may still be."""
+    """What was charged since then, fee and tax among it, and what may still be."""
     rows = await db.execute(
         f"""
-        SELECT coalesce(sum(amount_nanos), 0)::bigint FROM topup_attempts
+        SELECT coalesce(sum(amount_nanos + fee_nanos + tax_nanos), 0)::bigint FROM topup_attempts
          WHERE organization_id = %s AND created_at >= %s AND state IN {_COUNTED}
         """,
         (organization_id, since),
@@ -212,5 +216,6 @@ async def _read(db: Connection, where: str, *values: object) -> list[Attempt]:
 
 
 def _attempt(row: TupleRow) -> Attempt:
-    id_, organization_id, state, amount, balance, pending, *rest = row
-    return Attempt(id_, organization_id, state, Money(amount), Money(balance), Money(pending), *rest)
+    id_, organization_id, state, *nanos = row[:8]
+    amount, fee, tax, balance, pending = (Money(each) for each in nanos)
+    return Attempt(id_, organization_id, state, amount, fee, tax, balance, pending, *row[8:])

@@ -12,12 +12,14 @@ from uuid import UUID
 
 from pouch.base.database import Connection, Database
 from pouch.base.ids import derived_id, new_id
+from pouch.base.money import ZERO
 from pouch.jobs.doorbell import ring
 from pouch.ledger import thresholds
 from pouch.ledger.accounts import balance
 from pouch.ledger.thresholds import Crossing
 from pouch.payments import purchases, suspensions
 from pouch.payments.cards import Cards
+from pouch.payments.charges import Quote
 from pouch.payments.types import Card, Order
 from pouch.topups import attempts, letters, rules
 from pouch.topups.amounts import Blocked, Charge, Limits, Standing, Why, size
@@ -96,23 +98,40 @@ class Judge:
                 await thresholds.set_state(db, rule.organization_id, "armed")
             case Blocked(why=why):
                 await _block(db, rule, standing, why, now)
-            case Charge(amount=amount):
-                new = New(
-                    new_id(),
-                    rule.organization_id,
-                    amount,
-                    standing.balance,
-                    standing.pending,
-                    card.id,
-                    card.name,
-                    card.fingerprint,
-                )
-                if await attempts.add_attempt(db, new):
-                    attempt = f"top-up:{new.id}"
-                    order = Order(rule.organization_id, rule.person_id, rule.email, amount, attempt)
-                    await purchases.add_top_up(db, new.id, order, card)
-                    await thresholds.set_state(db, rule.organization_id, "armed")
-                    await ring(db, CHARGE_JOB, new.id)
+            case Charge(quote=quote):
+                await self._begin(db, rule, standing, card, quote)
+
+    async def _begin(self, db: Connection, rule: Rule, standing: Standing, card: Card, quote: Quote) -> None:
+        tax = quote.tax or ZERO
+        new = New(
+            new_id(),
+            rule.organization_id,
+            quote.amount,
+            standing.balance,
+            standing.pending,
+            card.id,
+            card.name,
+            card.fingerprint,
+            quote.fee,
+            tax,
+        )
+        if not await attempts.add_attempt(db, new):
+            return
+        order = Order(
+            rule.organization_id,
+            rule.person_id,
+            rule.email,
+            quote.amount,
+            f"top-up:{new.id}",
+            fee=quote.fee,
+            tax=tax,
+            tax_mode=quote.tax_mode,
+            tax_name=quote.tax_name,
+            fee_comes_back=quote.fee_comes_back,
+        )
+        await purchases.add_top_up(db, new.id, order, card)
+        await thresholds.set_state(db, rule.organization_id, "armed")
+        await ring(db, CHARGE_JOB, new.id)
 
 
 async def standing_of(db: Connection, organization_id: UUID, now: datetime) -> Standing:

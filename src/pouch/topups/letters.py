@@ -33,14 +33,14 @@ async def tell_changed(db: Connection, rule: Rule, what: str, card: str) -> None
 
 async def tell_declined(db: Connection, rule: Rule, attempt: Attempt, *, why: str, follows: str) -> None:
     """The bank said no."""
-    context = {"amount": dollars(attempt.amount), "card": attempt.card_name, "why": why, "follows": follows}
+    context = {"amount": dollars(attempt.charged), "card": attempt.card_name, "why": why, "follows": follows}
     await _write(db, rule, f"top-up-declined:{attempt.id}", "top_up_declined", context)
 
 
 async def tell_to_confirm(db: Connection, rule: Rule, attempt: Attempt, hours: int) -> None:
     """The bank wants to hear it from its customer. The link is added when the letter is sent."""
     context = {
-        "amount": dollars(attempt.amount),
+        "amount": dollars(attempt.charged),
         "card": attempt.card_name,
         "hours": str(hours),
         "confirm": show_id("top", attempt.id),

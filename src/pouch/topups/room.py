@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pouch.base.database import Database
+from pouch.payments.charges import Charges
 from pouch.payments.checkout import Checkout
 from pouch.payments.processor import Processor
 from pouch.payments.sync import Sync
@@ -31,7 +32,8 @@ class TopUps:
         """Put them together."""
         outcomes, file = Outcomes(), settings.file
         sync = Sync(database, processor, checkout, automatic=outcomes)
-        limits = Limits(file.credits.purchase_min_usd, file.credits.purchase_max_usd)
+        charges = Charges.of(file.payments).unattended
+        limits = Limits(file.credits.purchase_min_usd, file.credits.purchase_max_usd, charges)
         links = ConfirmLinks(settings.secret_keys, settings.url)
         charging = Charging(database, processor, sync, outcomes, site_name=file.site.name) if processor else None
         judge = Judge(database, sync.cards, limits)

@@ -14,6 +14,7 @@ from pouch.base.money import Money
 from pouch.ledger import thresholds
 from pouch.mail.outbox import address
 from pouch.payments.cards import Cards
+from pouch.payments.charges import Quote
 from pouch.payments.types import Card
 from pouch.topups import attempts, letters, rules
 from pouch.topups.amounts import Blocked, Charge, Limits, Standing, check, size
@@ -44,10 +45,15 @@ class Overview:
         """off, armed, paused or suspended."""
         return self.rule.state if self.rule is not None else "off"
 
-    def charge_now(self, wish: Wish) -> Money | None:
-        """What saving this would charge now; None for nothing."""
+    def would_buy(self, wish: Wish) -> Quote | None:
+        """What saving this would buy and charge now; None for nothing."""
         found = None if self.under_way is not None else size(wish, self.standing, self.limits)
-        return found.amount if isinstance(found, Charge) else None
+        return found.quote if isinstance(found, Charge) else None
+
+    def charge_now(self, wish: Wish) -> Money | None:
+        """What saving this would charge now, fee and tax among it; None for nothing."""
+        quote = self.would_buy(wish)
+        return quote.total if quote is not None else None
 
     def blocked_now(self, wish: Wish) -> str | None:
         """Which limit keeps it from charging now, though something is missing."""

@@ -62,6 +62,9 @@ class Attempt:
     organization_id: UUID
     state: AttemptState
     amount: Money
+    """The credits; fee and tax come on top."""
+    fee: Money
+    tax: Money
     balance: Money
     pending: Money
     card_name: str
@@ -77,6 +80,11 @@ class Attempt:
     def shown_id(self) -> str:
         """The id as people, programs and the card processor see it."""
         return show_id("top", self.id)
+
+    @property
+    def charged(self) -> Money:
+        """What the card is charged."""
+        return self.amount + self.fee + self.tax
 
     @property
     def is_under_way(self) -> bool:
