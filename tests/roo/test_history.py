@@ -199,6 +199,9 @@ async def test_what_is_kept_is_in_the_download_and_goes_with_the_account(
     async with stage.database.transaction() as db:
         rows = await db.execute("SELECT count(*) FROM roo_tasks WHERE person_id = %s", (alice.person.id,))
         assert await rows.fetchone() == (0,)
+        # The card processor is told, too: its part is tested beside `payments.farewells`.
+        rows = await db.execute("SELECT state FROM payment_closings WHERE id = %s", (alice.person.organization_id,))
+        assert await rows.fetchone() == ("closing",)
     assert (await telling.extension.balance()).status_code == 401
 
 

@@ -61,7 +61,7 @@ from pouch.identity.playground import playground_caller
 from pouch.identity.session_tokens import SessionTokens
 from pouch.identity.throttles import Throttles
 from pouch.identity.token_ring import TokenRing
-from pouch.payments import card_rows
+from pouch.payments import card_rows, closings
 from pouch.payments.checkout import Checkout
 from pouch.payments.events import Inbox
 from pouch.payments.reconciling import Reconciling
@@ -142,7 +142,13 @@ async def pages(
         example_model=paid_model,
         exporters=EXPORTERS,
         obstacles=[payment_obstacle, agents_obstacle],
-        farewells=[forget_person, card_rows.forget_person, rules.forget_person, forget_on_github],
+        farewells=[
+            forget_person,
+            card_rows.forget_person,
+            closings.forget_person,
+            rules.forget_person,
+            forget_on_github,
+        ],
         key_spending=key_spending,
         devices_ended=programs.ring.forget_person,
     )

@@ -137,6 +137,26 @@ async def remove_card(db: Connection, card: Card) -> bool:
     return removed.rowcount == 1
 
 
+async def removed_cards(db: Connection, mode: Mode, limit: int, organization_id: UUID | None = None) -> list[Card]:
+    """The removed cards that the processor has not taken off its customer yet: everybody's, or an organization's."""
+    return await _read(
+        db,
+        """
+        WHERE mode = %s AND removed_at IS NOT NULL AND detached_at IS NULL
+          AND organization_id = coalesce(%s, organization_id)
+        ORDER BY removed_at LIMIT %s
+        """,
+        mode,
+        organization_id,
+        limit,
+    )
+
+
+async def mark_detached(db: Connection, card: Card) -> None:
+    """The processor has forgotten it."""
+    await db.execute("UPDATE payment_cards SET detached_at = now() WHERE id = %s AND detached_at IS NULL", (card.id,))
+
+
 async def set_default(db: Connection, card: Card) -> None:
     """Make it the organization's default. Call it with the cards locked."""
     await db.execute(
@@ -182,6 +202,11 @@ async def add_setup(  # noqa: PLR0913, PLR0917 -- who wants it, and for how long
 async def find_setup(db: Connection, setup_id: UUID) -> CardSetup | None:
     """A visit of whichever organization."""
     return next(iter(await _setups(db, "WHERE id = %s", setup_id)), None)
+
+
+async def unended_setups(db: Connection, organization_id: UUID) -> list[CardSetup]:
+    """The visits that may still save a card."""
+    return await _setups(db, "WHERE organization_id = %s AND state IN ('created', 'open')", organization_id)
 
 
 async def open_setup(db: Connection, setup: CardSetup, session: Session) -> None:

@@ -6,6 +6,8 @@ here, whoever says so.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -16,7 +18,7 @@ from pouch.base.database import Connection, Database
 from pouch.base.ids import read_id
 from pouch.jobs import claims
 from pouch.mail import outbox
-from pouch.payments import card_rows, purchases
+from pouch.payments import card_rows, closings, purchases
 from pouch.payments.card_rows import CardSetup
 from pouch.payments.checkout import SESSION_LEFT_S_MIN, SESSION_LIFE_S, START_TIMEOUT_S, Checkout
 from pouch.payments.errors import NoProcessor, NoSuchObject, ProcessorRefused, ProcessorSilent
@@ -30,6 +32,8 @@ VISIT_TIMEOUT_S = 5.0
 NOTICE_DAYS = (30, 7)
 """So many days before a card ends its owner is told."""
 _NOTICES_MAX = 500
+_DETACHED_MAX = 50
+"""So many removed cards are taken off their customers in one go."""
 
 _log = structlog.get_logger("pouch.payments")
 
@@ -145,7 +149,7 @@ class Cards:
             await card_rows.lock_cards(db, organization_id)
             card = await card_rows.get_card(db, organization_id, card_id)
             await self._remove(db, card)
-        await self._detach(card)
+        await self._detach_now([card])
         return card
 
     async def sync_session(self, session: Session) -> bool:
@@ -195,8 +199,7 @@ class Cards:
             organization_id, owner_email = owner
             await card_rows.lock_cards(db, organization_id)
             superseded = await self._keep(db, organization_id, mode, method, email or owner_email, setup)
-        for card in superseded:
-            await self._detach(card)
+        await self._detach_now(superseded)
         return True
 
     async def tell_of_ending_cards(self, today: date | None = None) -> None:
@@ -214,10 +217,11 @@ class Cards:
         if setup.state != "created":
             return setup
         left_s = (setup.session_expires_at - system_clock()).total_seconds()
-        if left_s < SESSION_LEFT_S_MIN:
-            async with self._database.transaction() as db:
+        async with self._database.transaction() as db:
+            is_closed = await closings.closed_at(db, setup.organization_id) is not None
+            if is_closed or left_s < SESSION_LEFT_S_MIN:
                 await card_rows.end_setup(db, setup.id, "expired")
-            return setup
+                return setup
         try:
             customer = await self._checkout.customer(processor, setup.organization_id, setup.email)
             session = await processor.create_setup_session(
@@ -256,6 +260,10 @@ class Cards:
                 card for card in await card_rows.list_cards(db, organization_id, mode) if card.fingerprint == same
             ]
             known = await card_rows.add_card(db, organization_id, mode, method.id, method.card, email)
+            if await closings.wake(db, organization_id):
+                # Saved on a page that was still open when the account was deleted.
+                await card_rows.remove_card(db, known)
+                return []
             if any(card.is_default for card in replaced):
                 await card_rows.set_default(db, known)
             for card in replaced:
@@ -274,14 +282,44 @@ class Cards:
             await self._automatic.cards_changed(db, card.organization_id, card.mode)
             await _tell(db, card, "card_removed", f"card-removed:{card.id}")
 
-    async def _detach(self, card: Card) -> None:
-        """Have the processor forget it. It is not charged any more either way, so a failure is only noted."""
-        if self._processor is None or card.mode != self._processor.mode:
-            return
+    async def tidy(self) -> None:
+        """The chore: have the processor forget the removed cards that it still has."""
+        with contextlib.suppress(ProcessorSilent, ProcessorRefused):
+            await self.detach_removed()
+
+    async def detach_removed(self, organization_id: UUID | None = None) -> int:
+        """Have the processor forget removed cards, everybody's or an organization's; how many more there are.
+
+        Raises ProcessorSilent and ProcessorRefused.
+        """
+        if self._processor is None:
+            return 0
+        async with self._database.transaction() as db:
+            found = await card_rows.removed_cards(db, self._processor.mode, _DETACHED_MAX + 1, organization_id)
+        for card in found[:_DETACHED_MAX]:
+            await self._detach(self._processor, card)
+        return len(found[_DETACHED_MAX:])
+
+    async def _detach_now(self, cards: Sequence[Card]) -> None:
+        """The same at once. They are not charged any more either way: what fails the chore makes up for."""
+        for card in cards:
+            if self._processor is None or card.mode != self._processor.mode:
+                continue
+            try:
+                await self._detach(self._processor, card)
+            except (ProcessorSilent, ProcessorRefused) as error:
+                _log.warning("card_not_detached", card=card.shown_id, reason=error.reason)
+
+    async def _detach(self, processor: Processor, card: Card) -> None:
         try:
-            await self._processor.detach(card.stripe_id)
-        except (ProcessorSilent, ProcessorRefused, NoSuchObject) as error:
-            _log.warning("card_not_detached", card=card.shown_id, reason=error.reason)
+            await processor.detach(card.stripe_id)
+        except ProcessorRefused:
+            # It says no to what it did before; only a card that still has its customer is not done with.
+            with contextlib.suppress(NoSuchObject):
+                if (await processor.find_method(card.stripe_id)).customer is not None:
+                    raise
+        async with self._database.transaction() as db:
+            await card_rows.mark_detached(db, card)
 
 
 async def _tell(db: Connection, card: Card, kind: str, key: str) -> None:

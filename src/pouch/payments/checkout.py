@@ -13,7 +13,7 @@ from pouch.base.errors import InvalidInput, TooManyRequests
 from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
-from pouch.payments import card_tests, purchases
+from pouch.payments import card_tests, closings, purchases
 from pouch.payments.charges import Charges
 from pouch.payments.errors import AttemptReused, KeyReused, NoProcessor, ProcessorRefused, ProcessorSilent
 from pouch.payments.processor import Processor
@@ -125,6 +125,8 @@ class Checkout:
         if processor is None or not is_ours or purchase.state != "created":
             return purchase
         async with self._database.transaction() as db:
+            if await closings.closed_at(db, purchase.organization_id) is not None:
+                return purchase
             if await purchases.expire_unopened(db, purchase.id, SESSION_LEFT_S_MIN):
                 return await purchases.get_purchase(db, purchase.id)
         try:

@@ -5,9 +5,10 @@ from uuid import UUID
 from pouch.base.database import Connection, Database
 from pouch.jobs import claims
 from pouch.jobs.registry import Jobs
-from pouch.payments import card_rows, cards, events, purchases, reconciling, refunding
+from pouch.payments import card_rows, cards, closings, events, purchases, reconciling, refunding
 from pouch.payments.errors import ProcessorRefused, ProcessorSilent
 from pouch.payments.events import Inbox
+from pouch.payments.farewells import Farewells
 from pouch.payments.processor import Processor
 from pouch.payments.reconciling import Reconciling
 from pouch.payments.refunding import Refunding
@@ -16,6 +17,7 @@ from pouch.payments.sync import Sync
 JOB = "payments.purchase"
 LEASE_S = 60.0
 NOTICES_EVERY_S = 6 * 3600
+DETACH_EVERY_S = 600
 
 
 class PaymentJobs:
@@ -25,6 +27,7 @@ class PaymentJobs:
         self, database: Database, processor: Processor, sync: Sync, inbox: Inbox, refunding: Refunding
     ) -> None:
         self._reconciling = Reconciling(database, processor, sync, inbox)
+        self.farewells = Farewells(database, processor, sync, refunding)
         self._database = database
         self._refunding = refunding
         self._processor = processor
@@ -39,6 +42,8 @@ class PaymentJobs:
         jobs.every(NOTICES_EVERY_S, "payments.ending_cards", self._sync.cards.tell_of_ending_cards)
         jobs.every(reconciling.EVERY_S, "payments.reconcile", self._reconciling.by_the_clock)
         jobs.register(refunding.JOB, self._refunding.carry_out, self._refunding.due)
+        jobs.register(closings.JOB, self.farewells.carry_out, self.farewells.due)
+        jobs.every(DETACH_EVERY_S, "payments.detach", self._sync.cards.tidy)
 
     async def look_after(self, purchase_id: UUID) -> None:
         """Ask the processor about a purchase that no event has brought to its end."""

@@ -106,6 +106,21 @@ async def alert_of_warning(db: Connection, purchase: Purchase, warning: WarningO
     )
 
 
+async def alert_of_late_payment(db: Connection, purchase: Purchase) -> None:
+    """Somebody paid into an account that was deleted: it goes back by itself, and a person should know."""
+    await alert(
+        db,
+        f"closed:{purchase.id}",
+        f"A payment of {dollars(purchase.total or purchase.before_tax)} came for a deleted account",
+        [
+            f"Purchase {purchase.shown_id} of {purchase.email}.",
+            "It was credited, as money that came is owed, and all of it goes back to the card that paid.",
+            "Look whether the refund has gone through.",
+        ],
+        f"/admin/purchases/{purchase.shown_id}",
+    )
+
+
 async def alert(db: Connection, key: str, what: str, lines: list[str], path: str) -> None:
     """Tell every operator about something that a person must look at; once per key and operator."""
     for address in await operator_addresses(db):

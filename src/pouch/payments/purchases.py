@@ -249,6 +249,21 @@ async def credited_since(db: Connection, mode: Mode, since: datetime) -> list[Pu
     return await _read(db, "WHERE mode = %s AND credited_at >= %s ORDER BY credited_at", mode, since)
 
 
+async def unended(db: Connection, organization_id: UUID) -> list[Purchase]:
+    """The purchases whose payment page is open, or may be."""
+    return await _read(
+        db,
+        "WHERE organization_id = %s AND kind = 'checkout' AND state IN ('created', 'open') AND quarantine = ''",
+        organization_id,
+    )
+
+
+async def credited_after(db: Connection, organization_id: UUID, mode: Mode, since: datetime) -> list[Purchase]:
+    """What an organization paid after that, and has not had back."""
+    where = "WHERE organization_id = %s AND mode = %s AND credited_at > %s AND state IN ('credited', 'part_refunded')"
+    return await _read(db, where, organization_id, mode, since)
+
+
 async def find_all(db: Connection, where: str, values: Mapping[str, object], limit: int) -> list[Purchase]:
     """Everybody's purchases that meet a condition of ours, newest first."""
     cursor = db.cursor(row_factory=dict_row)

@@ -10,7 +10,7 @@ from pouch.base.money import Money
 from pouch.ledger import accounts, thresholds
 from pouch.ledger.operations import SystemAccount, Transfer
 from pouch.ledger.posting import post
-from pouch.payments import confirmations, purchases, reversals
+from pouch.payments import closings, confirmations, letters, purchases, reversals
 from pouch.payments.hooks import Automatic
 from pouch.payments.types import Decline, Payment, Purchase, PurchaseState, Session, card_name
 from pouch.payments.verdict import Verdict, judge, judge_charge, tax_of
@@ -133,6 +133,8 @@ async def _credit(db: Connection, purchase: Purchase, found: Found) -> None:
         db, credited, "top_up" if is_top_up else "purchase", before=before, page=found.page
     )
     _log.info("purchase_credited", purchase=purchase.shown_id, payment=payment.id)
+    if await closings.wake(db, purchase.organization_id):
+        await letters.alert_of_late_payment(db, credited)
 
 
 def transfers_of(payment_id: str, purchase: Purchase, tax: Money, note: str) -> list[Transfer]:
