@@ -73,6 +73,32 @@ async def test_somebody_signed_out_signs_in_on_the_way(stage: Stage, alice: Some
     assert (await extension.sign_in(callback_url)).status_code == 200
 
 
+async def test_an_editor_that_came_in_is_signed_out_under_settings(
+    stage: Stage, alice: Somebody, extension: Extension
+) -> None:
+    """The whole way: the editor's page, the address it is called with, its work, Settings, and the end of it at once."""
+    async with visiting(stage, alice) as (page, complaints):
+        await page.goto(extension.page())
+        await page.get_by_role("button", name="Sign in Visual Studio Code").click()
+        callback_url = await page.locator("[data-callback-url]").get_attribute("data-callback-url")
+        assert callback_url is not None
+        assert (await extension.sign_in(callback_url)).status_code == 200
+        assert (await extension.refresh()).status_code == 200
+        assert (await extension.chat()).status_code == 200
+
+        # The browser asks in the first tab whether it may open the editor; until then it takes no clicks.
+        page = await page.context.new_page()
+        await page.goto("/settings")
+        mine = page.get_by_role("row").filter(has_text="Visual Studio Code")
+        await expect(mine).to_have_count(1)
+        await mine.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("row").filter(has_text="Visual Studio Code")).to_have_count(0)
+        # Of the address that opens the editor the browser says that it knows no such program.
+        assert [each for each in complaints if "vscode:" not in each.lower()] == []
+    assert (await extension.refresh()).status_code == 401
+    assert (await extension.chat()).status_code == 401
+
+
 async def test_a_terminal_that_listens_gets_its_token(stage: Stage, http: httpx.AsyncClient, alice: Somebody) -> None:
     """As the command line does: a small server at a free port, which then sends the browser on."""
     state = "fedcba9876543210fedcba9876543210"

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 import uvicorn
 
+from pouch.app.corked import CorkedProtocol
 from pouch.app.root import Root
 from pouch.base.database import Database
 from pouch.base.ids import new_id
@@ -180,7 +181,12 @@ async def running_gateway(
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            Root(chat, nothing, None), lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2
+            Root(chat, nothing, None),
+            http=CorkedProtocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
         tasks.create_task(server.serve([listener]))

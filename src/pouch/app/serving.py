@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import uvicorn
 import uvloop
 
+from pouch.app.corked import CorkedProtocol
 from pouch.app.far_ends import test_models, test_models_url
 from pouch.app.logs import configure_logs
 from pouch.app.metrics import Figures, metrics_served
@@ -61,7 +62,7 @@ async def _serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http="httptools",
+            http=CorkedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
