@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,7 +32,10 @@ _BUSY = ("pre-existing shared memory block", 'postmaster.pid" already exists')
 class PostgresProcess:
     """One server on one data folder. The caller holds the folder's lock. May be started again after it ended."""
 
-    def __init__(self, data_dir: Path, *, last_socket: Path | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, last_socket: Path | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings or {}
         self._data_dir = data_dir.absolute()
         self._log = self._data_dir / "postgres.log"
         self._socket = last_socket
@@ -116,6 +120,7 @@ class PostgresProcess:
             "log_checkpoints": "off",
             # Details of errors quote rows, and rows name people.
             "log_error_verbosity": "terse",
+            **self._settings,
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return [str(binaries.folder / "postgres"), "-D", str(way.cluster), *settings]
