@@ -23,7 +23,7 @@ async def asked(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection on which one request was sent to a server that gives this answer."""
 
-    async def application(scope: Message, receive: object, send: Send) -> None:
+    async def application(_scope: Message, _receive: object, send: Send) -> None:
         await answer(send)
 
     async with serving(application, CorkedProtocol) as url:

@@ -76,7 +76,7 @@ async def test_somebody_signed_out_signs_in_on_the_way(stage: Stage, alice: Some
 async def test_an_editor_that_came_in_is_signed_out_under_settings(
     stage: Stage, alice: Somebody, extension: Extension
 ) -> None:
-    """The whole way: the editor's page, the address it is called with, its work, Settings, and the end of it at once."""
+    """The whole way: the editor's page, the address it is called with, its work, Settings, and its end at once."""
     async with visiting(stage, alice) as (page, complaints):
         await page.goto(extension.page())
         await page.get_by_role("button", name="Sign in Visual Studio Code").click()
@@ -87,12 +87,12 @@ async def test_an_editor_that_came_in_is_signed_out_under_settings(
         assert (await extension.chat()).status_code == 200
 
         # The browser asks in the first tab whether it may open the editor; until then it takes no clicks.
-        page = await page.context.new_page()
-        await page.goto("/settings")
-        mine = page.get_by_role("row").filter(has_text="Visual Studio Code")
+        settings = await page.context.new_page()
+        await settings.goto("/settings")
+        mine = settings.get_by_role("row").filter(has_text="Visual Studio Code")
         await expect(mine).to_have_count(1)
         await mine.get_by_role("button", name="Sign out").click()
-        await expect(page.get_by_role("row").filter(has_text="Visual Studio Code")).to_have_count(0)
+        await expect(settings.get_by_role("row").filter(has_text="Visual Studio Code")).to_have_count(0)
         # Of the address that opens the editor the browser says that it knows no such program.
         assert [each for each in complaints if "vscode:" not in each.lower()] == []
     assert (await extension.refresh()).status_code == 401

@@ -15,7 +15,7 @@ from pouch.embedded.postgres.process import PostgresProcess
 
 HASTY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_wal_size": "256MB"}
 """A server that never outlives its machine need not wait for the disk. Tests of crashes start servers of their own."""
-MEMORY = Path("/dev/shm")  # noqa: S108 -- a folder with a name that nobody can guess is made in it
+MEMORY = Path("/dev/shm")
 MEMORY_MIN = 4 << 30
 """Bytes that must be free there, for several servers side by side."""
 
