@@ -20,6 +20,9 @@ from pouch.agents.environments import save_environment
 from pouch.agents.schedules import add_schedule
 from pouch.agents.sharing import share
 from pouch.agents.start import Asked, Starter, start_run
+from pouch.agents.triggers.github.installations import Visit, connect, list_installations
+from pouch.agents.triggers.rules import New as NewRule
+from pouch.agents.triggers.rules import add_rule
 from pouch.agents.types import Run
 from pouch.agents.wishes import stop
 from pouch.agents.workers import show
@@ -235,6 +238,21 @@ class Stage:
                 db, organization, person_id=person, name="Look", fields=fields, weekday=None, minute=0
             )
         return show_id("sched", made)
+
+    async def trigger(self, owner: Somebody) -> str:
+        """A rule of theirs about what happens outside."""
+        async with self.database.transaction() as db:
+            new = NewRule("github", "issue_mention", fields={"agent": "coder"})
+            made = await add_rule(db, owner.person.organization_id, owner.person.id, new)
+        return show_id("trig", made)
+
+    async def installation(self, owner: Somebody) -> str:
+        """An account on GitHub that they connected."""
+        person = owner.person
+        async with self.database.transaction() as db:
+            await connect(db, Visit(person.organization_id, person.id, owner.session_id), next(_numbers), owner.email)
+            found = await list_installations(db, person.organization_id)
+        return found[0].shown_id
 
     async def shared_run(self, owner: Somebody) -> str:
         """The token of a link to the run that waits."""
@@ -521,6 +539,8 @@ THINGS: dict[str, Thing] = {
     "artifact": Stage.artifact,
     "environment": Stage.environment,
     "schedule": Stage.schedule,
+    "trigger": Stage.trigger,
+    "installation": Stage.installation,
     "kind": _named("coder"),
     "id": _named("anything"),
     "rest": _named("anything"),

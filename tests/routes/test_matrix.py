@@ -99,6 +99,8 @@ FORMS: dict[str, Form] = {
         "time": "06:00",
     },
     "/agents/automations/{schedule}/switch": lambda *_: {"on": "0"},
+    "/agents/automations/triggers": lambda *_: {"happening": "github:issue_mention"},
+    "/agents/automations/triggers/{trigger}/switch": lambda *_: {"on": "0"},
     "/agents/environments": lambda *_: {"name": new_id().hex},
     "/agents/environments/{environment}": lambda *_: {"name": new_id().hex, "commands": "make"},
     "/agents/environments/{environment}/key": lambda *_: {"make": "key"},

@@ -198,6 +198,7 @@ async def pages(
         *SharePages(web, database).routes(),
         *AgentApi(database, keys, asking, run_streams).routes(),
         *outside.routes(),
+        *outside.pages(web, models=lambda: catalog.models, check_address=address_check(settings)),
         *streams.routes(),
         *ProviderRoutes(catalog).routes(),
     ]

@@ -1,6 +1,6 @@
 """What starts runs from outside, in the processes of Pouch: what is delivered, looked at, started and told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.routing import BaseRoute
@@ -10,16 +10,20 @@ from pouch.agents.machine import Machine
 from pouch.agents.triggers.answering import Answering
 from pouch.agents.triggers.github.app import GitHub
 from pouch.agents.triggers.github.catch_up import CatchUp
+from pouch.agents.triggers.github.connecting import Connecting
 from pouch.agents.triggers.github.far_end import GitHubEnd
 from pouch.agents.triggers.github.fetching import Passwords
 from pouch.agents.triggers.github.publishing import Publishing
 from pouch.agents.triggers.github.webhook import GitHubWebhook
 from pouch.agents.triggers.inbox import Inbox, forget_old_events
+from pouch.agents.triggers.pages import TriggerPages
 from pouch.agents.triggers.types import FarEnd, Source
 from pouch.agents.types import Run
 from pouch.base.database import Database
+from pouch.catalog.types import Model
 from pouch.jobs.registry import Jobs
 from pouch.settings import Settings
+from pouch.web.pages import Web
 
 CATCH_UP_EVERY_S = 300
 FORGET_EVERY_S = 3600
@@ -55,6 +59,23 @@ class Outside:
             slug=self.github.names.slug if self.github is not None else "",
         )
         return [*webhook.routes()]
+
+    def pages(
+        self, web: Web, *, models: Callable[[], Sequence[Model]], check_address: Callable[[str, bool], None]
+    ) -> list[BaseRoute]:
+        """Where people connect places and say what starts a run."""
+        github = self.github
+        pages = TriggerPages(
+            web,
+            self.database,
+            models=models,
+            check_address=check_address,
+            sources=tuple(self.far_ends()),
+            connecting=Connecting(self.database, github, url=self.settings.url) if github is not None else None,
+            web_base=github.names.web_base if github is not None else "",
+            slug=github.names.slug if github is not None else "",
+        )
+        return [*pages.routes()]
 
     def register(self, jobs: Jobs, asking: Asking) -> None:
         """Act on what was delivered and tell of runs, in this process."""
