@@ -5,12 +5,13 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+Response = tuple[int, dict[str, str], bytes]
 BACKEND = Path("/usr/lib/git-core/git-http-backend")
 
 
@@ -25,6 +26,10 @@ class GitHost:
     redirect_to: str = ""
     lets_push: Callable[[str], bool] | None = None
     """Says whether somebody with this password may push; without it nobody may."""
+    elsewhere: Callable[[str, str, Mapping[str, str], bytes], Response | None] | None = None
+    """Answers what is not about git: method, path, headers, body."""
+    was_pushed: Callable[[str], object] | None = None
+    """Hears of the repository that was pushed to."""
     seen: list[str] = field(default_factory=list)
     passwords: set[str] = field(default_factory=set)
     """With which somebody came."""
@@ -75,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PATCH(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         self.host.seen.append(f"{self.command} {self.path}")
         if self.host.redirect_to:
@@ -85,6 +93,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._end(401, b"", {"www-authenticate": "Basic"})
             return
         path, _, query = self.path.partition("?")
+        if self.host.elsewhere is not None and ".git/" not in path:
+            found = self.host.elsewhere(self.command, self.path, dict(self.headers.items()), self._body())
+            status, headers, content = found or (404, {}, b"")
+            self._end(status, content, headers)
+            return
         shown = (
             base64.b64decode(self.headers.get("authorization", "").removeprefix("Basic ")).decode().partition(":")[2]
         )
@@ -114,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         said = subprocess.run([BACKEND], env=environment, input=body, capture_output=True, check=True).stdout
         head, _, answer = said.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        if path.endswith("/git-receive-pack") and self.host.was_pushed is not None:
+            self.host.was_pushed(path.removeprefix("/").removesuffix("/git-receive-pack"))
         self._end(int(headers.pop("Status", "200").split()[0]), answer, headers)
 
     def _body(self) -> bytes:
@@ -138,7 +153,17 @@ class _Handler(BaseHTTPRequestHandler):
 def _make_certificate(path: Path) -> None:
     key = path.with_suffix(".key")
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(path)]
+    # Not of an authority: some clients refuse those of a server.
+    words += [
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(key),
+        "-out",
+        str(path),
+    ]
     subprocess.run(words, capture_output=True, check=True)
     path.write_text(path.read_text() + key.read_text())
     key.unlink()

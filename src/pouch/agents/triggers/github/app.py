@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -46,12 +46,14 @@ class Names:
 class GitHub:
     """The App. Nothing it returns or raises names a token."""
 
-    def __init__(self, names: Names, *, private_key: str, client_secret: str, api_base: str) -> None:
+    def __init__(
+        self, names: Names, *, private_key: str, client_secret: str, api_base: str, certificates: bytes = b""
+    ) -> None:
         self.names = names
         self._key = RSAKey.import_key(private_key)
         self._client_secret = client_secret
-        self._wire = Wire(api_base)
-        self._web = Wire(names.web_base)
+        self._wire = Wire(api_base, certificates=certificates)
+        self._web = Wire(names.web_base, certificates=certificates)
 
     @classmethod
     def of(cls, settings: Settings) -> "GitHub | None":
@@ -63,16 +65,20 @@ class GitHub:
             raise SettingsError(
                 "[agents.github] needs POUCH_GITHUB_WEBHOOK_SECRET and POUCH_GITHUB_CLIENT_SECRET in the environment."
             )
-        names = Names(github.app_id, github.slug, github.client_id, github.web_base)
+        names, certificates = (
+            Names(github.app_id, github.slug, github.client_id, github.web_base),
+            settings.file.agents.certificates,
+        )
         try:
             return cls(
                 names,
                 private_key=Path(github.private_key_file).read_text(encoding="ascii"),
                 client_secret=settings.github_client_secret.get_secret_value(),
                 api_base=github.api_base,
+                certificates=certificates.read_bytes() if certificates is not None else b"",
             )
         except OSError as error:
-            raise SettingsError(f"[agents.github] private_key_file: {error.strerror}.") from error
+            raise SettingsError(f"[agents.github] {error.filename}: {error.strerror}.") from error
         except (ValueError, JoseError) as error:
             raise SettingsError("[agents.github] private_key_file is not a private key in PEM.") from error
 
@@ -98,15 +104,13 @@ class GitHub:
 
     async def person_token(self, code: str, redirect_uri: str) -> str:
         """What a person's visit to GitHub gives us for a moment. Raises RefusedThere for a code that is not good."""
-        query = urlencode(
-            {
-                "client_id": self.names.client_id,
-                "client_secret": self._client_secret,
-                "code": code,
-                "redirect_uri": redirect_uri,
-            }
-        )
-        answer = await self._web.send("POST", f"/login/oauth/access_token?{query}", {})
+        asked: JsonValue = {
+            "client_id": self.names.client_id,
+            "client_secret": self._client_secret,
+            "code": code,
+            "redirect_uri": redirect_uri,
+        }
+        answer = await self._web.send("POST", "/login/oauth/access_token", {}, asked)
         found = answer.json()
         token = found.get("access_token") if isinstance(found, dict) else None
         if not isinstance(token, str):
