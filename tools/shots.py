@@ -1,9 +1,11 @@
 """Pictures of the running product, for the README and the docs, and for looking at every page after a change.
 
-Each page is taken in light, dark and at phone width. The names of the files are those that the docs link to.
+Each page is taken in light, dark and at phone width. The names of the files are those that the docs link to. Beside
+them, in a folder of its own, each step of a person's money and each page of the operator's desk, to be looked at.
 """
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,9 @@ import httpx
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from journeys.browsing import FLAGS, begin_to_buy, browsing, chromium_path, pay, sign_in
+from journeys.desk import busy_desk
+from journeys.money import walk
+from pouch.admin.desk import TABS
 from support.pouch import RunningPouch
 
 ALICE = "alice@harbor.example"
@@ -41,9 +46,10 @@ CALLS = (
 )
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, to_look_at: Path) -> None:
     """Act as Alice, then take every picture."""
-    folder.mkdir(parents=True, exist_ok=True)
+    for each in (folder, to_look_at):
+        each.mkdir(parents=True, exist_ok=True)
     with RunningPouch() as pouch:
         secret = pouch.add_person(ALICE)
         async with async_playwright() as playwright:
@@ -61,7 +67,49 @@ async def main(folder: Path) -> None:
                     await page.screenshot(path=folder / f"balance-menu{suffix}.png")
                     for complaint in complaints:
                         print(f"{suffix or '-light'}: {complaint}")
+            await money(browser, pouch, to_look_at)
+            await desk(browser, pouch, to_look_at)
             await browser.close()
+
+
+async def money(browser: Browser, pouch: RunningPouch, folder: Path) -> None:
+    """Every step of a person's money, each sight with a person of its own."""
+    for suffix, scheme, width in SIGHTS:
+        email = f"money{suffix}@harbor.example"
+        pouch.add_person(email)
+
+        async def look(page: Page, step: str, suffix: str = suffix) -> None:
+            # A page that was left at one of its parts is drawn with the top bar in the middle.
+            await page.evaluate("scrollTo(0, 0)")
+            await page.screenshot(path=folder / f"money-{step}{suffix}.png", full_page=True)
+
+        async with browsing(browser, pouch, scheme=scheme, width=width) as (page, _):
+            await sign_in(page, email)
+            await walk(page, pouch, email, look)
+
+
+async def desk(browser: Browser, pouch: RunningPouch, folder: Path) -> None:
+    """Every page of the operator's desk, busy."""
+    cookie, places = await busy_desk(pouch)
+    paths = [tab.path for tab in TABS] + ["/admin/letters", *places.values()]
+    for suffix, scheme, width in SIGHTS:
+        async with browsing(browser, pouch, scheme=scheme, width=width) as (page, _):
+            await page.context.add_cookies([{"name": "pouch", "value": cookie, "url": pouch.url}])
+            for path in paths:
+                name = re.sub(r"_\w{26}", "", path.strip("/")).replace("/", "-")
+                await take(page, path, folder / f"{name}{suffix}.png")
+            await make_vouchers(page)
+            await page.screenshot(path=folder / f"admin-vouchers-codes{suffix}.png", full_page=True)
+
+
+async def make_vouchers(page: Page) -> None:
+    """To the page that shows the codes."""
+    await page.goto("/admin/vouchers")
+    await page.get_by_label("Credits of each, in dollars").fill("5")
+    await page.get_by_label("How many codes").fill("6")
+    await page.get_by_label("What they are for").fill("Open day")
+    await page.get_by_role("button", name="Make").click()
+    await expect(page.get_by_role("heading", name="Your codes")).to_be_visible()
 
 
 async def live_a_little(browser: Browser, pouch: RunningPouch, secret: str, folder: Path) -> None:
@@ -89,4 +137,4 @@ async def take(page: Page, path: str, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -47,8 +47,32 @@ SAMPLES: Mapping[str, str] = {
     "email": "alice@example.com",
     "browser": "Firefox on Linux",
     "network": "192.0.2.0",
+    "balance": "$4.10",
+    "low": "$5.00",
+    "threshold": "$5.00",
+    "month": "November 2026",
+    "percent": "80",
+    "state": "Succeeded",
+    "charges": "3",
+    "days": "7",
+    "reason": "There is not enough money on the card.",
+    "rule": "Below $10.00, buy $20.00, at most $100.00 a month.",
+    "follows": "It is tried again in an hour.",
+    "fee": "$1.40",
+    "tax": "$5.28",
+    "total": "$31.68",
+    "opening": "$20.00",
+    "came": "$25.00",
+    "spent": "$13.88",
+    "closing": "$31.12",
 }
 """What stands in a preview for each name; another name stands for itself."""
+SAMPLES_OF: Mapping[str, Mapping[str, str]] = {
+    "top_up_changed": {"what": "Auto top-up was switched on."},
+    "agent_end": {"number": "run_06h1r2"},
+    "agent_share": {"number": "run_06h1r2"},
+}
+"""The same where a name means something else in one kind."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -138,7 +162,8 @@ class MailPages:
 
     def _words(self, kind: str) -> Words:
         site = self._pages.site_url
-        context = {name: SAMPLES.get(name) or _sample(name, site) for name in self._templates.names_in(kind)}
+        own = {**SAMPLES, **SAMPLES_OF.get(kind, {})}
+        context = {name: own.get(name) or _sample(name, site) for name in self._templates.names_in(kind)}
         return self._templates.render(kind, to="alice@example.com", context=context)
 
 

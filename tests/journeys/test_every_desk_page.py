@@ -1,0 +1,54 @@
+"""Every page of the operator's desk in Chromium, with something of everything on it."""
+
+import httpx
+import pytest
+from playwright.async_api import Browser
+
+from journeys.desk import busy_desk
+from journeys.test_every_page import Visit, addressed, by_tabs, compare_without_script, look_at, pages_among
+from routes.stage import PLACE
+from routes.table import cases
+from support.pouch import RunningPouch
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+NOT_PAGES = {"/admin/letters/{kind}/html", "/admin/journal/download"}
+"""What stands in a frame of another page, and a file."""
+
+
+@pytest.fixture(scope="module")
+async def visit(pouch: RunningPouch) -> Visit:
+    cookie, places = await busy_desk(pouch)
+    paths = [case.path for case in cases() if case.method == "GET" and case.path.startswith("/admin")]
+    wanted = [path for path in paths if path not in NOT_PAGES]
+    # Whoever adds a page about a thing makes one of these on the desk.
+    assert [path for path in wanted if PLACE.search(path) and path not in places] == []
+    addresses = [
+        *(addressed(path, places) for path in wanted),
+        *("/admin/grants?done", "/admin/mail?state=failed", "/admin/purchases?q=nothing+like+it"),
+    ]
+    async with httpx.AsyncClient(base_url=pouch.url, timeout=60, trust_env=False) as client:
+        shown = await pages_among(client, addresses, cookie)
+    assert sorted(set(addresses) - set(shown)) == []
+    return Visit(cookie, shown)
+
+
+async def test_every_page_of_the_desk_is_presentable(pouch: RunningPouch, chromium: Browser, visit: Visit) -> None:
+    """Light, dark and narrow: axe finds nothing, nothing sticks out, the console and the policy are silent."""
+    await by_tabs(visit.pages, lambda pages: look_at(chromium, pouch, visit.cookie, pages))
+
+
+async def test_every_page_of_the_desk_has_its_content_without_script(
+    pouch: RunningPouch, chromium: Browser, visit: Visit
+) -> None:
+    await by_tabs(visit.pages, lambda pages: compare_without_script(chromium, pouch, visit.cookie, pages))
+
+
+async def test_every_page_of_the_desk_is_small_and_there_in_german_too(pouch: RunningPouch, visit: Visit) -> None:
+    headers = {"accept-language": "de", "cookie": f"pouch={visit.cookie}"}
+    async with httpx.AsyncClient(base_url=pouch.url, timeout=60, trust_env=False, headers=headers) as client:
+        for address in visit.pages:
+            page = await client.get(address)
+            assert page.status_code == 200, address
+            assert '<html lang="de">' in page.text, address
+            assert len(page.content) < 60_000, address
