@@ -3,11 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from starlette.routing import BaseRoute
 
 from pouch.agents.asking import Asking
 from pouch.agents.machine import Machine
 from pouch.agents.triggers.answering import Answering
+from pouch.agents.triggers.chat.linear import LinearEnd, LinearWebhook
+from pouch.agents.triggers.chat.slack import SlackEnd, SlackWebhook
+from pouch.agents.triggers.chat.workspaces import Workspaces
 from pouch.agents.triggers.github.app import GitHub
 from pouch.agents.triggers.github.catch_up import CatchUp
 from pouch.agents.triggers.github.connecting import Connecting
@@ -22,7 +26,7 @@ from pouch.agents.types import Run
 from pouch.base.database import Database
 from pouch.catalog.types import Model
 from pouch.jobs.registry import Jobs
-from pouch.settings import Settings
+from pouch.settings import Settings, SettingsError
 from pouch.web.pages import Web
 
 CATCH_UP_EVERY_S = 300
@@ -36,29 +40,46 @@ class Outside:
     database: Database
     settings: Settings
     github: GitHub | None
+    slack: SlackEnd | None
+    linear: LinearEnd | None
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "Outside":
         """Read the settings. Raises SettingsError."""
-        return cls(database, settings, GitHub.of(settings))
+        slack, linear = settings.file.agents.slack, settings.file.agents.linear
+        slack_end = linear_end = None
+        if slack is not None:
+            _needs(settings.slack_signing_secret, "agents.slack", "POUCH_SLACK_SIGNING_SECRET")
+            slack_end = SlackEnd(database, Workspaces.of(slack.workspaces, "agents.slack"), slack.api_base)
+        if linear is not None:
+            _needs(settings.linear_webhook_secret, "agents.linear", "POUCH_LINEAR_WEBHOOK_SECRET")
+            known = Workspaces.of(linear.workspaces, "agents.linear")
+            linear_end = LinearEnd(database, known, linear.api_base, name=linear.name)
+        return cls(database, settings, GitHub.of(settings), slack_end, linear_end)
 
     def far_ends(self) -> Mapping[Source, FarEnd]:
         """Those that are set up."""
         found: dict[Source, FarEnd] = {}
         if self.github is not None:
             found["github"] = GitHubEnd(self.database, self.github)
+        if self.slack is not None:
+            found["slack"] = self.slack
+        if self.linear is not None:
+            found["linear"] = self.linear
         return found
 
     def routes(self) -> list[BaseRoute]:
         """Where they deliver. Those that are not set up answer that there is nothing."""
-        secret = self.settings.github_webhook_secret
-        is_on = self.github is not None and secret is not None
-        webhook = GitHubWebhook(
-            self.database,
-            secret=secret.get_secret_value() if is_on and secret is not None else "",
-            slug=self.github.names.slug if self.github is not None else "",
-        )
-        return [*webhook.routes()]
+        settings, linear = self.settings, self.settings.file.agents.linear
+        github_secret = _secret(settings.github_webhook_secret) if self.github is not None else ""
+        slug = self.github.names.slug if self.github is not None else ""
+        slack_secret = _secret(settings.slack_signing_secret) if self.slack is not None else ""
+        linear_secret = _secret(settings.linear_webhook_secret) if self.linear is not None else ""
+        return [
+            *GitHubWebhook(self.database, secret=github_secret, slug=slug).routes(),
+            *SlackWebhook(self.database, secret=slack_secret).routes(),
+            *LinearWebhook(self.database, secret=linear_secret, name=linear.name if linear else "").routes(),
+        ]
 
     def pages(
         self, web: Web, *, models: Callable[[], Sequence[Model]], check_address: Callable[[str, bool], None]
@@ -101,5 +122,15 @@ class Outside:
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self.github is not None:
-            await self.github.close()
+        for each in (self.github, self.slack, self.linear):
+            if each is not None:
+                await each.close()
+
+
+def _secret(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
+
+
+def _needs(secret: SecretStr | None, where: str, variable: str) -> None:
+    if not _secret(secret):
+        raise SettingsError(f"[{where}] needs {variable} in the environment.")

@@ -6,6 +6,7 @@ from pouch.base.database import Connection
 from pouch.base.errors import Conflict, InvalidInput
 from pouch.base.ids import new_id, read_id
 from pouch.base.languages import say
+from pouch.identity.addresses import read_address
 from pouch.identity.types import Organization, OrganizationId, Person, PersonId, Role
 from pouch.ledger.accounts import open_account
 
@@ -63,6 +64,23 @@ async def role_of(db: Connection, organization_id: UUID, person_id: UUID) -> Rol
          WHERE m.organization_id = %s AND m.person_id = %s AND p.deleted_at IS NULL
         """,
         (organization_id, person_id),
+    )
+    row = await rows.fetchone()
+    return row[0] if row else None
+
+
+async def member_with_address(db: Connection, organization_id: UUID, email: str) -> PersonId | None:
+    """Who of an organization has this address, verified. None for everybody else's, and for what is no address."""
+    try:
+        canonical = read_address(email).canonical
+    except InvalidInput:
+        return None
+    rows = await db.execute(
+        """
+        SELECT p.id FROM identity_people AS p JOIN identity_memberships AS m ON m.person_id = p.id
+         WHERE m.organization_id = %s AND p.email_canonical = %s AND p.verified_at IS NOT NULL AND p.deleted_at IS NULL
+        """,
+        (organization_id, canonical),
     )
     row = await rows.fetchone()
     return row[0] if row else None

@@ -94,7 +94,8 @@ async def last_words(db: Connection, run: Run) -> str:
 def work_words(run: Run, publication: Publication | None) -> str:
     """Where its work is."""
     if not run.is_over or publication is None or publication.state == "unneeded":
-        return "" if not may_write(run.kind) or not run.is_over else "Nothing is to be brought here."
+        is_saved = run.state == "succeeded" and publication is None and may_write(run.kind)
+        return "The work is saved, to be taken from its page." if is_saved else ""
     if publication.state == "published" and publication.pull:
         return f"The work is in #{publication.pull}."
     if publication.state == "failed":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from pydantic import JsonValue
@@ -45,15 +45,24 @@ class Wire:
         self._client: Client | None = None
 
     async def send(
-        self, method: str, path: str, headers: Mapping[str, str], body: JsonValue = None, *, base: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: JsonValue = None,
+        *,
+        form: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send once. Raises Silent when nothing came, or when it asks us to wait; RefusedThere for a no."""
         request = (
             self._opened()
-            .request(method, f"{base or self.base}{path}")
+            .request(method, f"{self.base}{path}")
             .headers({"user-agent": "pouch", "accept": "application/json", **headers})
         )
-        if body is not None:
+        if form is not None:
+            kind = "application/x-www-form-urlencoded"
+            request = request.header("content-type", kind).body_bytes(urlencode(form).encode())
+        elif body is not None:
             request = request.header("content-type", "application/json").body_bytes(orjson.dumps(body))
         try:
             response = await request.build().send()
@@ -61,7 +70,7 @@ class Wire:
             limited = response.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in response.headers
             link = response.headers.get("link") or ""
         except (PyreqwestError, OSError) as error:
-            raise Silent(f"{urlsplit(base or self.base).hostname} did not answer ({type(error).__name__}).") from error
+            raise Silent(f"{urlsplit(self.base).hostname} did not answer ({type(error).__name__}).") from error
         if status in _WAIT or (status == 403 and limited):
             raise Silent(f"It answered {status}.")
         if status >= 300:
