@@ -1,10 +1,12 @@
 """The document says what the routes answer: no more, no less."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -12,10 +14,13 @@ from billing.shapes import problems
 from billing.site import OpenSite, Site
 from pouch.base.ids import new_id
 from pouch.base.money import Money
+from pouch.billing import openapi
 from pouch.ledger.operations import Capture
 from pouch.ledger.posting import post
+from pouch.settings import Settings
 from pouch.vouchers.making import make
 from pouch.vouchers.types import Wish
+from support.guards import ROOT
 from support.ledger import hold_of
 from usage.calls import a_call, write
 
@@ -46,9 +51,17 @@ async def test_it_names_every_route_and_no_other(open_site: OpenSite) -> None:
         assert isinstance(app, Starlette)
         routes = [route for route in app.routes if isinstance(route, Route) and route.path.startswith(HERE)]
         answered = {(method, route.path) for route in routes for method in (route.methods or set()) - {"HEAD"}}
-        # What other rooms' own pages describe: docs/billing-api.md.
-        elsewhere = (f"{HERE}/auto-topup", f"{HERE}/payment-methods", f"{HERE}/refunds")
-        assert named == {(method, path) for method, path in answered if not path.startswith(elsewhere)}
+        assert named == answered
+
+
+def test_the_page_in_the_docs_names_every_address_and_no_other() -> None:
+    page = (ROOT / "src/pouch/site/templates/site/docs/billing-api.html").read_text()
+    said = re.findall(r"<code>(GET|POST|PUT|DELETE) (/[^<]*)</code>", page)
+    paths = openapi.document(Settings(config="", secret_key=SecretStr("a secret of the tests")))["paths"]
+    assert isinstance(paths, dict)
+    named = {(method.upper(), path.removeprefix(HERE)) for path, methods in paths.items() for method in methods}
+    assert set(said) == named
+    assert len(said) == len(named)
 
 
 async def test_every_answer_is_as_it_says(open_site: OpenSite) -> None:
@@ -72,6 +85,41 @@ async def test_every_answer_is_as_it_says(open_site: OpenSite) -> None:
         await ask(alice, document, "get", "/statements/{month}", month=month)
         await ask(alice, document, "post", "/alerts", {"low_usd": "5", "zero": True, "month": True})
         await ask(alice, document, "get", "/alerts")
+        refund = await ask(alice, document, "post", "/refunds", {"purchase": bought["id"], "amount_usd": "2.50"})
+        assert refund["total_usd"] == "2.500000000"
+        await ask(alice, document, "get", "/refunds/{id}", id=refund["id"])
+        assert [each["id"] for each in (await ask(alice, document, "get", "/refunds"))["data"]] == [refund["id"]]
+
+
+async def test_every_answer_about_the_auto_top_up_is_as_it_says(open_site: OpenSite) -> None:
+    async with open_site() as site, site.browser() as alice:
+        document = await document_of(alice)
+        assert (await ask(alice, document, "get", "/auto-topup"))["state"] == "off"
+        await save_card(site, alice)
+        (card,) = (await ask(alice, document, "get", "/payment-methods"))["data"]
+        assert card["last4"] == "4242"
+        wanted = {"threshold_usd": "10", "amount_usd": "20", "monthly_cap_usd": "100"}
+        armed = await ask(alice, document, "put", "/auto-topup", wanted)
+        assert (armed["state"], armed["payment_method"]["id"]) == ("armed", card["id"])
+        assert armed["under_way"]["total_usd"] == "20.000000000"
+        await ask(alice, document, "post", "/auto-topup", wanted)
+        assert len((await ask(alice, document, "get", "/auto-topup/attempts"))["data"]) == 1
+        assert (await ask(alice, document, "delete", "/auto-topup"))["state"] == "off"
+
+
+async def save_card(site: Site, browser: httpx.AsyncClient) -> None:
+    """Save a card as a person does."""
+    somebody, cards = site.people["alice"], site.topups.sync.cards
+    setup = await cards.start(
+        organization_id=somebody.organization_id,
+        person_id=somebody.person_id,
+        email=somebody.email,
+        attempt=new_id().hex,
+    )
+    assert site.processor is not None
+    assert setup.session_url is not None
+    await site.processor.pay(setup.session_url)
+    await browser.get(f"/billing/cards/added/{setup.shown_id}")
 
 
 async def test_every_refusal_is_as_it_says(open_site: OpenSite) -> None:
@@ -82,6 +130,9 @@ async def test_every_refusal_is_as_it_says(open_site: OpenSite) -> None:
             ("post", "/vouchers/redeem", {"code": "NONESUCH"}, 404),
             ("get", "/purchases/{id}", None, 404),
             ("get", "/statements/{month}", None, 404),
+            ("get", "/refunds/{id}", None, 404),
+            ("post", "/refunds", {"purchase": "pur_x"}, 404),
+            ("put", "/auto-topup", {"threshold_usd": "10", "amount_usd": "20", "monthly_cap_usd": "100"}, 409),
         ):
             await ask(alice, document, method, path, body, status=status, id="x", month="x")
 

@@ -161,7 +161,7 @@ async def visits(pouch: RunningPouch, things: tuple[str, dict[str, str]]) -> dic
     addresses = [
         *(addressed(case.path, places) for case in cases() if is_asked_for(case, places)),
         *("/billing?kind=calls", "/usage?days=90&model=pouch%2Fpaid", "/provider?q=nothing-like-it"),
-        *(f"/docs/{name}" for name in ("buying-credits", "first-call", "charges", "errors")),
+        *(f"/docs/{name}" for name in ("buying-credits", "billing-api", "first-call", "charges", "errors")),
         *("/sign-in?confirmed", "/verify?again", "/settings?done=moved"),
     ]
     async with httpx.AsyncClient(base_url=pouch.url, timeout=60, trust_env=False) as client:

@@ -13,7 +13,7 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 class FarEnd:
     """`trouble`: "hang" never answers, and nothing arrives. "cut" passes the request on and loses the answer.
 
-    With `answers` set, that many requests are answered and the rest are cut.
+    With `answers` set, that many requests are answered and the rest are cut. `hold` stops one request on its way.
     """
 
     def __init__(self, target: str) -> None:
@@ -26,6 +26,9 @@ class FarEnd:
         """The idempotency keys that were sent, in order."""
         self.heads: list[str] = []
         """The request lines and headers that were sent, in order."""
+        self.held = asyncio.Event()
+        """The request that was to be held is here."""
+        self._hold: tuple[str, bool] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -37,15 +40,31 @@ class FarEnd:
         async with server:
             yield far_end
 
+    def hold(self, beginning: str, *, is_passed_on: bool) -> None:
+        """Keep each request whose head begins so: before it is passed on, or its answer. Whoever sent it waits."""
+        self._hold = beginning, is_passed_on
+        self.held.clear()
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        self._hold = None
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while request := await _message(reader):
                 self.heads.append(request.partition(b"\r\n\r\n")[0].decode("latin-1"))
                 self.keys += [key.decode() for key in _KEY.findall(request)]
-                if self.trouble == "hang":
+                beginning, is_passed_on = self._hold or ("", True)
+                is_held = bool(beginning) and self.heads[-1].startswith(beginning)
+                if self.trouble == "hang" or (is_held and not is_passed_on):
+                    self.held.set()
                     await reader.read()
                     return
                 answer = await self._pass_on(request)
+                if is_held:
+                    self.held.set()
+                    await reader.read()
+                    return
                 if self._loses():
                     return
                 writer.write(answer)

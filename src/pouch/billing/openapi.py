@@ -18,6 +18,7 @@ USD: Schema = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{9}$"}
 """US dollars as exact text with nine decimals."""
 USD_OR_NULL: Schema = {"type": ["string", "null"], "pattern": USD["pattern"]}
 WANTED_USD: Schema = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,9})?$"}
+WANTED_USD_OR_NULL: Schema = {**WANTED_USD, "type": ["string", "null"]}
 TEXT: Schema = {"type": "string"}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 TIME: Schema = {"type": "string", "format": "date-time"}
@@ -44,6 +45,24 @@ OUTLOOK: Schema = {
     **thing(per_day_usd=USD, days_left=COUNT_OR_NULL, runs_out_at=TIME_OR_NULL, cap_hit_at=TIME_OR_NULL),
     "type": ["object", "null"],
 }
+CARD: Schema = thing(id=TEXT, brand=TEXT, last4=TEXT, exp_month=COUNT, exp_year=COUNT, is_default=FLAG, added_at=TIME)
+ATTEMPT: Schema = thing(
+    id=TEXT,
+    state={
+        "type": "string",
+        "enum": ["created", "submitted", "unknown", "credited", "needs_action", "recovered", "declined", "not_tried"],
+    },
+    amount_usd=USD,
+    fee_usd=USD,
+    tax_usd=USD,
+    total_usd=USD,
+    balance_usd=USD,
+    payment_method=TEXT_OR_NULL,
+    code=TEXT_OR_NULL,
+    reason=TEXT_OR_NULL,
+    created_at=TIME,
+    ended_at=TIME_OR_NULL,
+)
 SCHEMAS: dict[str, Schema] = {
     "Purchase": thing(
         id=TEXT,
@@ -86,6 +105,46 @@ SCHEMAS: dict[str, Schema] = {
         expires_at=TIME_OR_NULL,
         note=TEXT,
     ),
+    "Refund": thing(
+        id=TEXT,
+        purchase=TEXT,
+        state={"type": "string", "enum": ["created", "unknown", "pending", "succeeded", "failed"]},
+        amount_usd=USD,
+        fee_usd=USD,
+        tax_usd=USD,
+        total_usd=USD,
+        note=TEXT,
+        failure=TEXT,
+        created_at=TIME,
+        closed_at=TIME_OR_NULL,
+    ),
+    "NewRefund": thing(("amount_usd",), purchase=TEXT, amount_usd=WANTED_USD_OR_NULL),
+    "Card": CARD,
+    "Attempt": ATTEMPT,
+    "TopUp": thing(
+        state={"type": "string", "enum": ["off", "armed", "paused", "suspended"]},
+        pause=TEXT_OR_NULL,
+        reason=TEXT_OR_NULL,
+        threshold_usd=USD_OR_NULL,
+        amount_usd=USD_OR_NULL,
+        target_usd=USD_OR_NULL,
+        monthly_cap_usd=USD_OR_NULL,
+        daily_max=COUNT_OR_NULL,
+        used_this_month_usd=USD,
+        tried_today=COUNT,
+        would_charge_now_usd=USD_OR_NULL,
+        not_before=TIME_OR_NULL,
+        payment_method={**CARD, "type": ["object", "null"]},
+        under_way={**ATTEMPT, "type": ["object", "null"]},
+    ),
+    "NewTopUp": thing(
+        ("amount_usd", "target_usd", "daily_max"),
+        threshold_usd=WANTED_USD,
+        amount_usd=WANTED_USD_OR_NULL,
+        target_usd=WANTED_USD_OR_NULL,
+        monthly_cap_usd=WANTED_USD,
+        daily_max=COUNT,
+    ),
     "Redeemed": thing(line=TEXT, amount_usd=USD, expires_at=TIME_OR_NULL, note=TEXT),
     "Code": thing(code=TEXT),
     "Forecast": thing(available_usd=USD, days_left=COUNT_OR_NULL, today=OUTLOOK, week=OUTLOOK),
@@ -97,7 +156,7 @@ SCHEMAS: dict[str, Schema] = {
         closing_usd=USD,
     ),
     "Alerts": thing(low_usd=USD_OR_NULL, zero=FLAG, month=FLAG),
-    "NewAlerts": thing(low_usd={"type": ["string", "null"], "pattern": WANTED_USD["pattern"]}, zero=FLAG, month=FLAG),
+    "NewAlerts": thing(low_usd=WANTED_USD_OR_NULL, zero=FLAG, month=FLAG),
     "Problem": thing(
         ("field", "error_id"),
         type=TEXT,
@@ -201,6 +260,26 @@ _PATHS: dict[str, dict[str, object]] = {
         "post": _post("Begin a purchase; a person pays it at checkout_url", "NewPurchase", ref("Purchase"), status=201),
     },
     "/purchases/{id}": {"get": _get("One purchase, after asking the card processor", ref("Purchase"), _place("id"))},
+    "/refunds": {
+        "get": _get("Refunds, newest first, those of the operator among them", many(ref("Refund")), _LIMIT),
+        "post": _post("Give unused credits of a purchase back to its card", "NewRefund", ref("Refund"), status=201),
+    },
+    "/refunds/{id}": {"get": _get("One refund", ref("Refund"), _place("id"))},
+    "/auto-topup": {
+        "get": _get("The rule of the auto top-up, and what it would charge now", ref("TopUp")),
+        "put": _post("Switch it on or change it", "NewTopUp", ref("TopUp"), once=False),
+        "post": _post("The same, with an Idempotency-Key", "NewTopUp", ref("TopUp")),
+        "delete": _get("Switch it off; what the bank was already asked for is still credited", ref("TopUp")),
+    },
+    "/auto-topup/attempts": {
+        "get": _get(
+            "Attempts to top up, newest first",
+            many(ref("Attempt"), has_more=FLAG),
+            _LIMIT,
+            _query("before", TEXT, "The id of the last one of the page before."),
+        )
+    },
+    "/payment-methods": {"get": _get("Saved cards, the default one first", many(ref("Card")))},
     "/estimate": {"post": _post("What so many credits cost", "NewPurchase", ref("Estimate"), once=False)},
     "/ledger": {
         "get": _get(

@@ -33,6 +33,7 @@ class Page:
 PAGES = (
     Page("credits", "Credits overview", "What credits are, what they cost and what they are for."),
     Page("buying-credits", "Buying credits", "From the balance in the top right to the confirmation e-mail."),
+    Page("billing-api", "Billing API", "What the Billing pages do, for programs: ledger, lots, statements and more."),
     Page("first-call", "First call", "Call a model with curl, Python, Node or Roo Code."),
     Page(
         "charges", "Charges explained", "What is held, what is charged, how it is rounded and when it is an estimate."
