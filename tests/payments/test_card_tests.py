@@ -7,6 +7,7 @@ from pouch.base.errors import TooManyRequests
 from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.ledger.accounts import open_account
+from pouch.payments.card_rows import CardSetup
 
 pytestmark = pytest.mark.anyio
 
@@ -75,3 +76,31 @@ async def test_who_comes_from_the_same_network_waits_too(shop: Shop) -> None:
 async def test_a_private_network_is_no_network(shop: Shop) -> None:
     await refuse(shop, 3, "10.0.0.7")
     assert await shop.count("payment_networks") == 0
+
+
+async def begin_to_save(shop: Shop, network: str = "") -> CardSetup:
+    return await shop.pouch.sync.cards.start(
+        organization_id=shop.alice, person_id=shop.alice, email=ALICE, attempt=new_id().hex, network=network
+    )
+
+
+async def test_numbers_tried_on_a_page_that_saves_a_card_count_too(shop: Shop) -> None:
+    """The third closes the page; neither another such page nor a purchase begins, for her and for her network."""
+    setup = await begin_to_save(shop, HOME)
+    assert setup.session_url is not None
+    for times in range(1, 4):
+        assert await shop.count("cards_sessions", "status = 'open'") == 1
+        await shop.cards.pay(setup.session_url, number=DECLINED)
+        await shop.deliver("setup_intent.setup_failed")
+        assert await shop.count("payment_refused_cards") == times
+    assert await shop.count("cards_sessions", "status = 'expired'") == 1
+    with pytest.raises(TooManyRequests):
+        await begin_to_save(shop)
+    with pytest.raises(TooManyRequests):
+        await start(shop, "another")
+    shop.alice = new_id()
+    async with shop.database.transaction() as db:
+        await open_account(db, shop.alice)
+    with pytest.raises(TooManyRequests):
+        await begin_to_save(shop, HOME)
+    await begin_to_save(shop, "9.9.9.9")

@@ -12,6 +12,7 @@ from pouch.base.errors import NotFound, PouchError
 from pouch.base.ids import read_id
 from pouch.base.languages import say
 from pouch.billing.recent import Recent, ask_password
+from pouch.identity.throttles import client_network
 from pouch.identity.verification import need_verified
 from pouch.payments.card_rows import get_card
 from pouch.payments.cards import Cards
@@ -62,6 +63,7 @@ class CardPages:
                 person_id=viewer.person_id,
                 email=viewer.email,
                 attempt=f"card:{_attempt(form)}",
+                network=client_network(request.client.host if request.client else ""),
             )
         except PouchError as error:
             return await self._add_form(request, form, error)

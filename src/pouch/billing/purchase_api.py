@@ -14,6 +14,7 @@ from pouch.base.money import Dollars
 from pouch.billing.callers import BillingCaller, Callers
 from pouch.billing.once import Answer, Once
 from pouch.identity.errors import VerificationNeeded
+from pouch.identity.throttles import client_network
 from pouch.payments.checkout import Checkout
 from pouch.payments.purchases import list_purchases
 from pouch.payments.sync import Sync
@@ -62,6 +63,7 @@ class PurchaseApi:
                 email=caller.email,
                 amount=wanted.amount_usd,
                 attempt=f"api:{request_id}",
+                network=client_network(request.client.host if request.client else ""),
             )
             return Answer(self._shape(purchase), 201)
 

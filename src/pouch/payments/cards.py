@@ -18,8 +18,9 @@ from pouch.base.database import Connection, Database
 from pouch.base.ids import read_id
 from pouch.jobs import claims
 from pouch.mail import outbox
-from pouch.payments import card_rows, closings, purchases
+from pouch.payments import card_rows, card_tests, closings, purchases
 from pouch.payments.card_rows import CardSetup
+from pouch.payments.card_tests import TriedCard
 from pouch.payments.checkout import SESSION_LEFT_S_MIN, SESSION_LIFE_S, START_TIMEOUT_S, Checkout
 from pouch.payments.errors import NoProcessor, NoSuchObject, ProcessorRefused, ProcessorSilent
 from pouch.payments.hooks import Automatic
@@ -62,14 +63,18 @@ class Cards:
         """The card that the auto top-up charges."""
         return await card_rows.default_card(db, organization_id, self.mode) if self.mode else None
 
-    async def start(self, *, organization_id: UUID, person_id: UUID, email: str, attempt: str) -> CardSetup:
+    async def start(
+        self, *, organization_id: UUID, person_id: UUID, email: str, attempt: str, network: str = ""
+    ) -> CardSetup:
         """Begin to add a card; send its owner to `url_of`. The same attempt is the same visit.
 
-        Raises NoProcessor, ProcessorRefused and ProcessorSilent. No answer is no failure: it is tried again.
+        Raises NoProcessor, ProcessorRefused, ProcessorSilent, and TooManyRequests where cards were refused lately. No
+        answer is no failure: it is tried again.
         """
         if self._processor is None:
             raise NoProcessor
         async with self._database.transaction() as db:
+            await card_tests.check(db, organization_id, network)
             setup = await card_rows.add_setup(
                 db,
                 organization_id,
@@ -79,6 +84,7 @@ class Cards:
                 self._processor.mode,
                 SESSION_LIFE_S,
             )
+            await card_tests.note_network(db, setup.id, network)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 return await self._open(self._processor, setup)
@@ -178,6 +184,8 @@ class Cards:
             return False
         if found.status == "succeeded" and found.payment_method is not None:
             await self.sync_method(found.payment_method, email=setup.email, setup=setup)
+        if found.refused is not None and setup.state == "open":
+            await self._count_refused(setup, found.refused)
         return True
 
     async def sync_method(self, method_id: str, *, email: str | None = None, setup: CardSetup | None = None) -> bool:
@@ -212,6 +220,17 @@ class Cards:
                 ends_on = (date(card.exp_year, card.exp_month, 1) + timedelta(days=32)).replace(day=1)
                 days = min(days for days in NOTICE_DAYS if (ends_on - today).days <= days)
                 await _tell(db, card, "card_ending", f"card-ending:{card.id}:{card.exp_year}-{card.exp_month}:{days}")
+
+    async def _count_refused(self, setup: CardSetup, method_id: str) -> None:
+        """Close a page on which too many cards were refused."""
+        assert self._processor is not None
+        tried = TriedCard(method_id, "failed", int(system_clock().timestamp()))
+        async with self._database.transaction() as db:
+            is_too_much = await card_tests.note_refused(db, setup.organization_id, setup.id, [tried])
+        if is_too_much and setup.session_id is not None:
+            _log.warning("card_page_closed", setup=setup.shown_id)
+            with contextlib.suppress(ProcessorRefused):
+                await self._processor.expire_session(setup.session_id)
 
     async def _open(self, processor: Processor, setup: CardSetup) -> CardSetup:
         if setup.state != "created":

@@ -23,7 +23,7 @@ RETRIES = Retries(delays_s=(5, 15, 60, 300, 900, 3600), attempts_max=40, waiting
 ACTED_ON: dict[str, frozenset[str]] = {
     "checkout.session": frozenset({"completed", "async_payment_succeeded", "async_payment_failed", "expired"}),
     "payment_intent": frozenset({"succeeded", "processing", "payment_failed", "canceled"}),
-    "setup_intent": frozenset({"succeeded"}),
+    "setup_intent": frozenset({"succeeded", "setup_failed"}),
     "payment_method": frozenset({"attached", "detached", "updated", "automatically_updated"}),
     "charge": frozenset({"refunded"}),
     "refund": frozenset({"created", "updated", "failed"}),

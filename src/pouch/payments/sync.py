@@ -258,7 +258,7 @@ class Sync:
         """Close a payment page on which too many cards were refused; what became of it the next look says."""
         tried = await self._known().tried_cards(payment.id)
         async with self._database.transaction() as db:
-            is_too_much = await card_tests.note_refused(db, purchase, tried)
+            is_too_much = await card_tests.note_refused(db, purchase.organization_id, purchase.id, tried)
         if is_too_much:
             _log.warning("payment_page_closed", purchase=purchase.shown_id, refused=len(tried))
             with contextlib.suppress(ProcessorRefused):

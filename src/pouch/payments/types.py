@@ -185,6 +185,20 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedMethod:
+    """A card that somebody typed."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetupError:
+    """Why a card was not saved, as far as it says which one."""
+
+    payment_method: TriedMethod | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """A SetupIntent: a card being saved without paying."""
 
@@ -193,6 +207,13 @@ class Setup:
     customer: str | None = None
     payment_method: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    last_setup_error: SetupError | None = None
+
+    @property
+    def refused(self) -> str | None:
+        """The card that was refused last, while no other was taken."""
+        error = self.last_setup_error if self.status == "requires_payment_method" else None
+        return error.payment_method.id if error is not None and error.payment_method is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,5 +54,5 @@ class Watch:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(EVERY_S_WHILE_DOWN if self._silent else EVERY_S)
             await self.look()
+            await asyncio.sleep(EVERY_S_WHILE_DOWN if self._silent else EVERY_S)
