@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from billing.site import OpenSite, Site
 from billing.visiting import SIGHTS, assert_presentable, visited
+from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.ledger.grants import grant
 from pouch.ledger.operations import Capture
@@ -39,6 +40,19 @@ async def test_the_money_pages_are_used_and_look_right(
         await look(page, f"purchase-{scheme}-{width}")
         await page.get_by_role("link", name="Receipt", exact=True).click()
         await look(page, f"receipt-{scheme}-{width}")
+        await page.go_back()
+        await page.get_by_role("link", name="Refund $30.00").click()
+        await expect(page.get_by_text("The fee of $1.40 is not refunded.")).to_be_visible()
+        await look(page, f"refund-{scheme}-{width}")
+        await page.get_by_role("button", name="Refund $30.00").click()
+        await expect(page.get_by_text("$30.00 went back to your card")).to_be_visible()
+        await page.get_by_role("link", name="Receipt", exact=True).click()
+        await look(page, f"receipt-refunded-{scheme}-{width}")
+
+        await save_card(site, page)
+        await page.goto("/billing/auto-top-up?threshold_usd=30&amount_usd=20")
+        await expect(page.get_by_text("Saving would charge $50.47 now.")).to_be_visible()
+        await look(page, f"auto-top-up-{scheme}-{width}")
 
         await page.goto("/billing/redeem")
         await page.get_by_label("Code").fill("NONE-SUCH-1")
@@ -69,6 +83,17 @@ async def test_the_money_pages_are_used_and_look_right(
         await expect(page.get_by_text("The month is not over")).to_be_visible()
         await look(page, f"statement-{scheme}-{width}")
         assert [each for each in complaints if "404" not in each] == []
+
+
+async def save_card(site: Site, page: Page) -> None:
+    alice = site.people["alice"]
+    setup = await site.topups.sync.cards.start(
+        organization_id=alice.organization_id, person_id=alice.person_id, email=alice.email, attempt=new_id().hex
+    )
+    assert site.processor is not None
+    assert setup.session_url is not None
+    await site.processor.pay(setup.session_url)
+    await page.goto(f"/billing/cards/added/{setup.shown_id}")
 
 
 async def prepare(site: Site) -> str:

@@ -40,7 +40,36 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Customer(Row):
+class Marked(Row):
+    """What the shop can write words of its own on."""
+
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try(Marked):
+    """What somebody is about to do with a card, from its beginning to its end."""
+
+    client_secret: str
+    customer_id: str | None
+    method_id: str | None
+    description: str | None
+    last_error: Json | None
+    canceled_at: datetime | None
+    cancellation_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back(Marked):
+    """Money of a charge that goes back."""
+
+    charge_id: str
+    intent_id: str
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer(Marked):
     """Somebody who pays."""
 
     TABLE: ClassVar[str] = "cards_customers"
@@ -49,11 +78,10 @@ class Customer(Row):
     name: str | None
     description: str | None
     default_method_id: str | None
-    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Method(Row):
+class Method(Marked):
     """A test card or test bank account that somebody used; `card_name` says which of `cards.CARDS` it is."""
 
     TABLE: ClassVar[str] = "cards_methods"
@@ -68,53 +96,36 @@ class Method(Row):
     fingerprint: str
     is_set_up: bool
     email: str | None
-    metadata: Metadata
     is_spent: bool = False
     """It was taken off its customer and can never be used again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intent(Row):
-    """One payment from its first try to its end."""
+class Intent(Try):
+    """One payment."""
 
     TABLE: ClassVar[str] = "cards_intents"
 
-    client_secret: str
     amount_cents: int
     status: IntentStatus
-    customer_id: str | None
-    method_id: str | None
     latest_charge_id: str | None
     setup_future_usage: str | None
-    description: str | None
     receipt_email: str | None
-    last_error: Json | None
     settle_at: datetime | None
-    canceled_at: datetime | None
-    cancellation_reason: str | None
-    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup(Row):
-    """One try to save a card without paying, from its beginning to its end."""
+class Setup(Try):
+    """A card being saved without paying."""
 
     TABLE: ClassVar[str] = "cards_setups"
 
-    client_secret: str
     status: SetupStatus
-    customer_id: str | None
-    method_id: str | None
     usage: str
-    description: str | None
-    last_error: Json | None
-    canceled_at: datetime | None
-    cancellation_reason: str | None
-    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge(Row):
+class Charge(Marked):
     """One try to move the money of a payment."""
 
     TABLE: ClassVar[str] = "cards_charges"
@@ -133,14 +144,13 @@ class Charge(Row):
     email: str | None
     description: str | None
     receipt_url: str
-    metadata: Metadata
     is_disputed: bool = False
     movement_id: str | None = None
     trouble_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session(Row):
+class Session(Marked):
     """One visit to the hosted page, to pay or to save a card."""
 
     TABLE: ClassVar[str] = "cards_sessions"
@@ -167,7 +177,6 @@ class Session(Row):
     url: str
     success_url: str
     cancel_url: str | None
-    metadata: Metadata
     computes_tax: bool
     tax_cents: int
 
@@ -189,14 +198,11 @@ DisputeStatus = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refund(Row):
+class Refund(Back):
     """Money going back to a card. `settles_to` and `settle_at`: how its bank will end it, when it is not final."""
 
     TABLE: ClassVar[str] = "cards_refunds"
 
-    charge_id: str
-    intent_id: str
-    amount_cents: int
     status: RefundStatus
     reason: str | None
     failure_reason: str | None = None
@@ -204,25 +210,20 @@ class Refund(Row):
     settle_at: datetime | None = None
     movement_id: str
     failure_movement_id: str | None = None
-    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispute(Row):
+class Dispute(Back):
     """A cardholder's objection; `movements` are the balance transactions that it caused, as shown."""
 
     TABLE: ClassVar[str] = "cards_disputes"
 
-    charge_id: str
-    intent_id: str
-    amount_cents: int
     status: DisputeStatus
     reason: str
     due_by: datetime
     evidence: str | None = None
     submission_count: int = 0
     movements: list[Json]
-    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
