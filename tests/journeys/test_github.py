@@ -32,7 +32,9 @@ pytestmark = [
 ]
 ALICE, PASSWORD = "alice@example.com", "correct horse battery"
 WAIT_S = 90
-MEND = "sed -i 's/a - b/a + b/' sums.py && python3 -m unittest -q && git commit -qam 'Mend the sum'"
+MEND = (
+    "env; cat .git/config; sed -i 's/a - b/a + b/' sums.py && python3 -m unittest -q && git commit -qam 'Mend the sum'"
+)
 RENAME = "sed -i 's/(a, b)/(first, second)/; s/a + b/first + second/' sums.py && git commit -qam 'Say what is added'"
 TOML = """
 [agents]
@@ -88,6 +90,11 @@ class Town:
         async with httpx.AsyncClient(base_url=self.pouch.url, headers=headers, trust_env=False) as client:
             found: list[dict[str, Any]] = (await client.get("/api/v1/agent-runs")).json()["runs"]
         return found
+
+    async def events(self, run: dict[str, Any]) -> str:
+        headers = {"authorization": f"Bearer {self.key}"}
+        async with httpx.AsyncClient(base_url=self.pouch.url, headers=headers, trust_env=False) as client:
+            return (await client.get(f"/api/v1/agent-runs/{run['id']}/events")).text
 
     async def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Ask again and again, without standing in the way of the model."""
@@ -213,6 +220,12 @@ async def test_from_a_mention_to_a_pull_request_and_from_its_review_to_a_push(to
     assert "Mend the sum" in pull["body"]
     assert "cost $" in pull["body"]
     assert git(town.bare, "rev-parse", branch) == run["result"]["head_sha"]
+    # It showed its environment and its git's settings: no token was there, nor one taken out of what it said.
+    events = await town.events(run)
+    assert "OPENAI_BASE_URL" in events
+    assert "ghs_" not in events
+    assert "[secret removed]" not in events
+    assert town.front.host.passwords
     assert passes(town, branch)
     assert len([each for each in github.comments(number) if run["id"] in each["body"]]) == 1
 

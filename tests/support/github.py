@@ -24,7 +24,7 @@ def private_key() -> str:
 
 @dataclass
 class FakeGitHub:
-    """Where it listens, and what people do there. Alice owns acme/app; Bob is a collaborator; Carol is a stranger."""
+    """Where it listens, and what people do there. Alice owns acme/app; Bob may push, Dave read; Carol is a stranger."""
 
     url: str
     key: str
@@ -74,7 +74,7 @@ def fake_github(*, webhook_url: str = "") -> Iterator[FakeGitHub]:
     }
     if webhook_url:
         app |= {"webhook_url": webhook_url, "webhook_secret": WEBHOOK_SECRET}
-    people = ["alice", "bob", "carol"]
+    people = ["alice", "bob", "carol", "dave"]
     github = {
         "users": [{"login": each, "email": f"{each}@example.com"} for each in people],
         "orgs": [{"login": "acme", "members": [{"login": "alice", "role": "admin"}]}],
@@ -91,4 +91,5 @@ def fake_github(*, webhook_url: str = "") -> Iterator[FakeGitHub]:
     with emulated("github", {"github": github, "tokens": tokens}) as url:
         github_ = FakeGitHub(url, key)
         github_.ask("alice", "PUT", "/repos/acme/app/collaborators/bob", {"permission": "push"})
+        github_.ask("alice", "PUT", "/repos/acme/app/collaborators/dave", {"permission": "pull"})
         yield github_

@@ -158,11 +158,11 @@ async def test_a_label_counts_for_who_put_it_on_and_only_when_they_may(outside: 
         rule = next(each for each in await list_rules(db, house.alice.organization_id) if each.happening == "label")
         await switch_rule(db, rule, is_on=True)
     number = github.issue("carol", body="Anything.")
-    for who in ("carol", "bob"):
+    for who in ("carol", "dave", "bob"):
         payload = labeled(sender=github.ask(who, "GET", "/user"))
         payload["issue"]["number"] = number
         await outside.deliver("issues", payload)
-    assert [state for state, _ in await outside.notes()] == ["ignored", "started"]
+    assert [state for state, _ in await outside.notes()] == ["ignored", "ignored", "started"]
     (run,) = await outside.runs()
     assert "@bob asks:" in run.task
     await outside.deliver("issues", labeled("another label", sender=github.ask("bob", "GET", "/user")))
@@ -173,7 +173,8 @@ async def test_no_rule_no_run(outside: Street) -> None:
     house = outside.house
     async with house.database.transaction() as db:
         for rule in await list_rules(db, house.alice.organization_id):
-            await (switch_rule(db, rule, is_on=False) if rule.label else remove_rule(db, rule))
+            is_it = rule.happening == "issue_mention"
+            await (switch_rule(db, rule, is_on=False) if is_it else remove_rule(db, rule))
     await outside.deliver("issue_comment", said(outside.github, outside.github.issue()))
     assert await outside.notes() == [("ignored", "No automation is for this.")]
 

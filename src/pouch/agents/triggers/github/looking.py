@@ -38,11 +38,12 @@ class Look:
             return STRANGER
         if not mentions(comment.body or "", self._names.slug):
             return Ignored("It does not speak to us any more.")
-        issue = await self._issue()
-        quoted = [*_first(issue), *await self._talk(comment.id)]
-        task = task_of(f"#{self._number} {issue.title}", comment.body or "", f"@{comment.user.login}", quoted)
+        is_pull = self._facts["happening"] == "pull_mention"
+        about = await self._pull() if is_pull else await self._issue()
+        quoted = [*_first(about), *await self._talk(comment.id)]
+        task = task_of(f"#{self._number} {about.title}", comment.body or "", f"@{comment.user.login}", quoted)
         found = await self._found(f"comment:{comment.id}", comment.user, task)
-        return found if self._facts["happening"] == "issue_mention" else _on_branch(found, await self._pull())
+        return _on_branch(found, about) if isinstance(about, Pull) else found
 
     async def label(self) -> Found | Ignored:
         """Somebody put a label on an issue: it is them who ask, whoever wrote the issue."""
