@@ -1,6 +1,5 @@
 """The desk and the refunds in a real browser: light, dark and on a phone; nothing sticks out, axe finds nothing."""
 
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +10,13 @@ import pytest
 from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
 from admin.office import Office, opened
-from billing.visiting import SIGHTS, assert_presentable
 from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
 from pouch.base.money import Money
 from support.cards import serving
+from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
-SHOTS = os.environ.get("POUCH_SHOTS")
 """A folder for pictures to look at."""
 
 
@@ -57,17 +55,12 @@ async def sign_in(office: Office, page: Page, name: str) -> None:
 async def look(page: Page, path: str, name: str) -> None:
     """Open a page, see that it is presentable, and keep its picture where one is wanted."""
     await page.goto(path)
-    await assert_presentable(page)
-    if SHOTS:
-        await page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+    await assert_presentable(page, name)
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_what_went_back_is_presentable_to_the_operator_and_the_buyer(
-    database_url: str, tmp_path: Path, scheme: Literal["light", "dark"], width: int
-) -> None:
+async def test_what_went_back_is_presentable_to_the_operator_and_the_buyer(database_url: str, tmp_path: Path) -> None:
     """All pages of the desk are looked at by the journeys, on a whole Pouch."""
-    async with visited(database_url, tmp_path, scheme=scheme, width=width) as (office, page, complaints):
+    async with visited(database_url, tmp_path) as (office, page, complaints):
         shop = office.shop
         first, second = await shop.buy("25.00"), await shop.buy("40.00", "second")
         await shop.spend("30")
@@ -77,13 +70,12 @@ async def test_what_went_back_is_presentable_to_the_operator_and_the_buyer(
         await shop.deliver()
         await office.post("/admin/reconciliation", {})
         await sign_in(office, page, "olga")
-        sight = f"{scheme}-{width}"
-        await look(page, f"/admin/purchases/{second.shown_id}", f"purchase-{sight}")
-        await look(page, f"/admin/purchases/{first.shown_id}/refund", f"refund-form-{sight}")
+        await look(page, f"/admin/purchases/{second.shown_id}", "purchase")
+        await look(page, f"/admin/purchases/{first.shown_id}/refund", "refund-form")
         await sign_in(office, page, "alice")
-        await look(page, f"/billing/purchases/{first.shown_id}", f"bought-refunded-{sight}")
-        await look(page, f"/billing/purchases/{second.shown_id}", f"bought-disputed-{sight}")
-        await look(page, f"/billing/purchases/{first.shown_id}/receipt", f"receipt-{sight}")
+        await look(page, f"/billing/purchases/{first.shown_id}", "bought-refunded")
+        await look(page, f"/billing/purchases/{second.shown_id}", "bought-disputed")
+        await look(page, f"/billing/purchases/{first.shown_id}/receipt", "receipt")
         assert complaints == []
 
 

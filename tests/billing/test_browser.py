@@ -1,15 +1,14 @@
 """The money pages in real Chromium: with and without script, light and dark, wide and narrow, by keyboard alone."""
 
-from typing import Literal
-
 import pytest
 from playwright.async_api import Page, expect
 
 from billing.site import OpenSite
-from billing.visiting import SIGHTS, assert_presentable, visited
+from billing.visiting import visited
 from pouch.base.ids import new_id
 from support.busy import make_busy
 from support.cards import uses_sdk
+from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
 
@@ -38,9 +37,8 @@ async def test_credits_are_bought_from_the_top_right_corner(open_site: OpenSite,
         assert complaints == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_every_page_is_presentable(open_site: OpenSite, scheme: Literal["light", "dark"], width: int) -> None:
-    async with visited(open_site, scheme=scheme, width=width) as (site, page, complaints):
+async def test_every_page_is_presentable(open_site: OpenSite) -> None:
+    async with visited(open_site) as (site, page, complaints):
         for path in ("/", "/billing", "/billing/buy", "/usage"):
             await page.goto(path)
             await assert_presentable(page)
@@ -61,10 +59,9 @@ async def test_every_page_is_presentable(open_site: OpenSite, scheme: Literal["l
         assert complaints == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_a_busy_account_is_presentable(open_site: OpenSite, scheme: Literal["light", "dark"], width: int) -> None:
+async def test_a_busy_account_is_presentable(open_site: OpenSite) -> None:
     """Many calls of several models, one purchase under way, and the page of a call."""
-    async with visited(open_site, scheme=scheme, width=width) as (site, page, complaints), site.browser() as elsewhere:
+    async with visited(open_site) as (site, page, complaints), site.browser() as elsewhere:
         await site.give("alice", "20")
         alice = site.people["alice"]
         async with site.database.transaction() as db:

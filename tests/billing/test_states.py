@@ -4,8 +4,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from billing.site import OpenSite
-from billing.visiting import assert_presentable, visited
+from billing.visiting import visited
 from support.cards import uses_sdk
+from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
 

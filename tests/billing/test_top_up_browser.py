@@ -1,26 +1,17 @@
 """Auto top-up and cards in real Chromium: set up from the ⚡, switched off, another card, the bank asks."""
 
-import os
-from pathlib import Path
-from typing import Literal
-
 import pytest
 from playwright.async_api import Page, expect
 
 from billing.site import OpenSite, Site
-from billing.visiting import SIGHTS, assert_presentable, visited
+from billing.visiting import visited
 from pouch.ledger.operations import Capture
 from pouch.ledger.posting import post
 from support.cards import uses_sdk
 from support.ledger import hold_of, nanos
+from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
-
-
-async def shot(page: Page, name: str) -> None:
-    """Keep a picture for whoever looks: POUCH_TEST_SHOTS names the folder."""
-    if folder := os.environ.get("POUCH_TEST_SHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 async def add_card(page: Page, number: str = "4242 4242 4242 4242") -> None:
@@ -55,43 +46,34 @@ async def work(site: Site) -> None:
             await topups.charging.charge(attempt_id)
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_auto_top_up_from_the_lightning_to_the_receipt_and_off_again(
-    open_site: OpenSite, scheme: Literal["light", "dark"], width: int
-) -> None:
+async def test_auto_top_up_from_the_lightning_to_the_receipt_and_off_again(open_site: OpenSite) -> None:
     """A card, the ⚡ dialog with the charge it would make, the charge, its row, its receipt; then off."""
-    name = f"{scheme}-{width}"
-    async with visited(open_site, scheme=scheme, width=width) as (site, page, complaints):
+    async with visited(open_site) as (site, page, complaints):
         await site.give("alice", "7")
         await page.goto("/billing")
         await page.locator("#balance").click()
         await page.get_by_role("button", name="Auto top-up", exact=True).click()
         dialog = page.get_by_role("dialog", name="Auto top-up")
         await expect(dialog).to_contain_text("Save a card first.")
-        await assert_presentable(page)
-        await shot(page, f"{name}-1-no-card")
+        await assert_presentable(page, "top-up-1-no-card")
         await add_card(page)
         await assert_presentable(page)
         await page.goto("/billing")
         await page.locator("#balance").click()
         await page.get_by_role("button", name="Auto top-up", exact=True).click()
         await expect(dialog).to_contain_text("Saving would charge $20.00 now.")
-        await assert_presentable(page)
-        await shot(page, f"{name}-2-dialog")
+        await assert_presentable(page, "top-up-2-dialog")
         await dialog.get_by_role("button", name="Save and charge $20.00").click()
         await expect(page.get_by_role("status").first).to_contain_text("Auto top-up is on.")
         await expect(page.get_by_role("main")).to_contain_text("under way")
-        await assert_presentable(page)
-        await shot(page, f"{name}-3-under-way")
+        await assert_presentable(page, "top-up-3-under-way")
         await page.goto("/billing")
         await expect(page.get_by_role("main")).to_contain_text("An auto top-up of $20.00 is under way.")
-        await shot(page, f"{name}-4-billing-under-way")
         await work(site)
         await page.goto("/billing")
         await expect(page.locator("#balance")).to_have_text("Available $27.00")
         await expect(page.get_by_role("table", name="The last attempts to top up")).to_contain_text("Paid")
-        await assert_presentable(page)
-        await shot(page, f"{name}-5-billing")
+        await assert_presentable(page, "top-up-5-billing")
         await page.goto("/billing/auto-top-up")
         await page.get_by_role("main").get_by_role("button", name="Switch off").click()
         await expect(page.get_by_role("status").first).to_contain_text("Auto top-up is off.")
@@ -131,13 +113,11 @@ async def test_what_cannot_work_is_said_beside_its_field(open_site: OpenSite) ->
         await expect(
             page.get_by_text("One charge can be $20.00, so the month must allow at least that")
         ).to_be_visible()
-        await assert_presentable(page)
-        await shot(page, "390-field-error")
+        await assert_presentable(page, "top-up-390-field-error")
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_cards_are_changed_and_removed(open_site: OpenSite, scheme: Literal["light", "dark"], width: int) -> None:
-    async with visited(open_site, scheme=scheme, width=width) as (_, page, complaints):
+async def test_cards_are_changed_and_removed(open_site: OpenSite) -> None:
+    async with visited(open_site) as (_, page, complaints):
         await add_card(page)
         await add_card(page, "5555 5555 5555 4444")
         await page.goto("/billing")
@@ -145,8 +125,7 @@ async def test_cards_are_changed_and_removed(open_site: OpenSite, scheme: Litera
         await expect(cards.get_by_role("row").nth(1)).to_contain_text("Visa ending 4242")
         await page.get_by_role("button", name="Make Mastercard ending 4444 the default").click()
         await expect(cards.get_by_role("row").nth(1)).to_contain_text("Mastercard ending 4444")
-        await assert_presentable(page)
-        await shot(page, f"{scheme}-{width}-6-cards")
+        await assert_presentable(page, "top-up-6-cards")
         await page.get_by_role("link", name="Remove Mastercard ending 4444").click()
         await assert_presentable(page)
         await page.get_by_role("button", name="Remove Mastercard ending 4444").click()
@@ -164,12 +143,9 @@ async def test_a_card_change_takes_the_password_of_the_last_minutes(open_site: O
         assert (await alice.post("/billing/auto-top-up/off")).headers["location"] == "/billing/auto-top-up?done=off"
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_the_bank_confirms_what_it_would_not_pay_unasked(
-    open_site: OpenSite, scheme: Literal["light", "dark"], width: int
-) -> None:
+async def test_the_bank_confirms_what_it_would_not_pay_unasked(open_site: OpenSite) -> None:
     """The bank wants its customer: paused, a link by mail, the bank's question, and the rule is on again."""
-    async with visited(open_site, scheme=scheme, width=width) as (site, page, complaints):
+    async with visited(open_site) as (site, page, complaints):
         await site.give("alice", "7")
         await add_card(page, "4000 0027 6000 3184")
         await page.goto("/billing/auto-top-up")
@@ -178,15 +154,13 @@ async def test_the_bank_confirms_what_it_would_not_pay_unasked(
         await work(site)
         await page.goto("/billing")
         await expect(page.get_by_role("main")).to_contain_text("Your bank wants you to confirm $20.00.")
-        await assert_presentable(page)
-        await shot(page, f"{scheme}-{width}-7-confirm-billing")
+        await assert_presentable(page, "top-up-7-confirm-billing")
         async with site.database.transaction() as db:
             rows = await db.execute("SELECT id FROM topup_attempts")
             ((attempt_id,),) = await rows.fetchall()
         token = site.topups.recovery._links.token(attempt_id)  # noqa: SLF001 -- what the letter holds
         await page.goto(f"/top-up/confirm/{token}")
-        await assert_presentable(page)
-        await shot(page, f"{scheme}-{width}-8-confirm")
+        await assert_presentable(page, "top-up-8-confirm")
         await page.get_by_role("button", name="Continue to payment").click()
         await page.get_by_label("Card number").fill("4000 0027 6000 3184")
         await page.get_by_label("Expiration").fill("12 / 34")

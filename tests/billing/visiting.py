@@ -5,14 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from playwright.async_api import ConsoleMessage, Page, async_playwright
 
 from billing.site import OpenSite, Site
 from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
 from support.cards import serving
-
-SIGHTS: list[tuple[Literal["light", "dark"], int]] = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 
 
 @asynccontextmanager
@@ -52,10 +49,3 @@ async def visited(
             context.on("weberror", lambda error: complaints.append(str(error.error)))
             yield site, await context.new_page(), complaints
             await chromium.close()
-
-
-async def assert_presentable(page: Page) -> None:
-    """Axe finds nothing, and nothing sticks out to the side."""
-    found = await Axe().run(page, options={"preload": False})
-    assert [(problem["id"], problem["nodes"][0]["target"]) for problem in found.response["violations"]] == []
-    assert await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0

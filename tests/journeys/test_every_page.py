@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 import httpx
 import psycopg
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from playwright.async_api import Browser, Page, Response, expect
 
 from journeys.browsing import browsing
 from journeys.buyer import PASSWORD, buyer
 from routes.stage import PLACE
 from routes.table import Case, cases
+from support.looks import assert_presentable, faults_of
 from support.pouch import RunningPouch, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -50,9 +50,6 @@ NOT_PAGES = (
     ),  # their rooms' journeys
     "/embedded/mailbox/{mail_id}/html",  # what somebody sent, which stands in a frame of the page about it
 )
-OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
-OF_SIZES = {"runOnly": {"type": "rule", "values": ["target-size", "scrollable-region-focusable", "meta-viewport"]}}
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 FAILED_TO_LOAD = "Failed to load resource: the server responded with a status of"
 
 
@@ -223,7 +220,7 @@ async def test_pages_of_failure_help(
                 assert (await open_(page, address)).status == status
                 await expect(page.locator("main")).to_contain_text(words)
                 await expect(page.locator("main a").first).to_be_visible()
-                await presentable(page)
+                await assert_presentable(page)
             assert [each for each in complaints if FAILED_TO_LOAD not in each] == []
 
 
@@ -240,7 +237,7 @@ async def test_a_form_of_another_site_gets_a_page_that_says_so(
             await page.get_by_role("button", name="Win").click()
         assert (await answering.value).status == 403
         await expect(page.locator("main")).to_contain_text("This came from another site, so nothing was done.")
-        await presentable(page)
+        await assert_presentable(page)
 
 
 async def test_a_broken_page_says_so_and_the_others_go_on(
@@ -257,7 +254,7 @@ async def test_a_broken_page_says_so_and_the_others_go_on(
         await expect(page.locator("main")).to_contain_text("The fault is ours.")
         await expect(page.locator("main code")).to_have_text(re.compile(r"err_\w{26}"))
         assert "usage_calls" not in await page.content()
-        await presentable(page)
+        await assert_presentable(page)
         await page.get_by_role("link", name="Try again").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Usage")
 
@@ -296,31 +293,6 @@ async def content_of(page: Page) -> list[str]:
     """The headings that can be seen, the fields and the buttons of the main part."""
     shown = await page.locator("main :is(h1, h2, h3, th, label, form button, p)").filter(visible=True).all_inner_texts()
     return [" ".join(text.split()) for text in shown]
-
-
-async def presentable(page: Page) -> None:
-    assert await faults_of(page) == []
-
-
-async def faults_of(page: Page) -> list[str]:
-    """What axe finds on the page, light, dark and narrow, and whether something sticks out to the side."""
-    faults = await found_by_axe(page, {})
-    await page.emulate_media(color_scheme="dark")
-    faults += [f"dark: {each}" for each in await found_by_axe(page, OF_COLOURS)]
-    await page.emulate_media(color_scheme="light")
-    await page.set_viewport_size({"width": 390, "height": 844})
-    faults += [f"narrow: {each}" for each in await found_by_axe(page, OF_SIZES)]
-    if await page.evaluate(OVERFLOW) != 0:
-        faults.append("narrow: sticks out to the side")
-    await page.set_viewport_size({"width": 1280, "height": 900})
-    if await page.evaluate(OVERFLOW) != 0:
-        faults.append("sticks out to the side")
-    return faults
-
-
-async def found_by_axe(page: Page, options: Mapping[str, object]) -> list[str]:
-    found = await Axe().run(page, options={"preload": False, "resultTypes": ["violations"], **options})
-    return [f"{each['id']} at {each['nodes'][0]['target']}" for each in found.response["violations"]]
 
 
 async def open_(page: Page, address: str) -> Response:

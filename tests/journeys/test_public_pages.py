@@ -6,21 +6,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
 
 import httpx
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from journeys.browsing import PATIENCE_MS, browsing, sign_in
+from support.looks import assert_presentable
 from support.pouch import RunningPouch, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 DOCS = ("credits", "buying-credits", "first-call", "charges", "errors")
 PATHS = ("/", "/pricing", "/provider", "/provider/pouch/paid", "/docs", *(f"/docs/{name}" for name in DOCS))
-SIGHTS: list[tuple[Literal["light", "dark"], int]] = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 
 TOML = """
 [embedded]
@@ -39,22 +37,9 @@ price = { input = "PRICE", output = "2" }
 """
 
 
-async def assert_presentable(page: Page) -> None:
-    """Axe finds nothing, and nothing sticks out to the side."""
-    found = await Axe().run(page, options={"preload": False})
-    assert [(problem["id"], problem["nodes"][0]["target"]) for problem in found.response["violations"]] == []
-    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert await page.evaluate(wider) == 0
-
-
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_every_public_page_is_presentable(
-    pouch: RunningPouch, chromium: Browser, scheme: Literal["light", "dark"], width: int
-) -> None:
-    # Text looks alike on every page of the docs: the two sights in between see one of them.
-    paths = PATHS if (scheme == "light") == (width == 1280) else PATHS[:6]
-    async with browsing(chromium, pouch, scheme=scheme, width=width) as (page, complaints):
-        for path in paths:
+async def test_every_public_page_is_presentable(pouch: RunningPouch, chromium: Browser) -> None:
+    async with browsing(chromium, pouch) as (page, complaints):
+        for path in PATHS:
             answer = await page.goto(path)
             assert answer
             assert answer.status == 200
@@ -94,13 +79,10 @@ async def test_the_catalogue_works_without_script(pouch: RunningPouch, chromium:
     await context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
-async def test_an_answer_streams_into_the_playground_with_its_cost(
-    pouch: RunningPouch, chromium: Browser, scheme: Literal["light", "dark"], width: int
-) -> None:
-    email = f"player.{scheme}{width}@example.com"
+async def test_an_answer_streams_into_the_playground_with_its_cost(pouch: RunningPouch, chromium: Browser) -> None:
+    email = "player@example.com"
     pouch.add_person(email, usd="5")
-    async with browsing(chromium, pouch, scheme=scheme, width=width) as (page, complaints):
+    async with browsing(chromium, pouch) as (page, complaints):
         await sign_in(page, email)
         await page.goto("/try")
         await assert_presentable(page)

@@ -1,17 +1,13 @@
 """In Chromium: programs are let in and signed out, tasks are found and shared; light, dark and narrow."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 import httpx
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from playwright.async_api import Page, async_playwright, expect
 
 from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
@@ -22,21 +18,17 @@ from roo.extension import Extension, Telling
 from roo.test_history import ASKED, NOON, tell_a_task
 from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
+from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
-SIGHTS: list[tuple[Literal["light", "dark"], int]] = [("light", 1280), ("dark", 1280), ("light", 390)]
 
 
 @asynccontextmanager
-async def visiting(
-    stage: Stage, who: Somebody | None, *, scheme: Literal["light", "dark"] = "light", width: int = 1280
-) -> AsyncIterator[tuple[Page, list[str]]]:
+async def visiting(stage: Stage, who: Somebody | None) -> AsyncIterator[tuple[Page, list[str]]]:
     complaints: list[str] = []
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        context = await chromium.new_context(
-            base_url=stage.settings.url, color_scheme=scheme, viewport={"width": width, "height": 900}
-        )
+        context = await chromium.new_context(base_url=stage.settings.url, viewport={"width": 1280, "height": 900})
         if who:
             cookie = {"name": cookie_name(stage.settings), "value": who.cookie, "url": stage.settings.url}
             await context.add_cookies([cookie])  # type: ignore[list-item]  # playwright's own name for it
@@ -45,15 +37,6 @@ async def visiting(
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         yield await context.new_page(), complaints
         await chromium.close()
-
-
-async def presentable(page: Page, name: str) -> None:
-    """Axe finds nothing and nothing sticks out; POUCH_SHOTS=folder keeps a picture."""
-    found = await Axe().run(page, options={"preload": False})
-    assert [(each["id"], each["nodes"][0]["target"]) for each in found.response["violations"]] == [], name
-    assert await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0, name
-    if folder := os.environ.get("POUCH_SHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 @pytest.fixture
@@ -120,10 +103,10 @@ async def test_a_terminal_that_listens_gets_its_token(stage: Stage, http: httpx.
             async with visiting(stage, alice) as (page, complaints):
                 callback = quote(f"http://127.0.0.1:{port}/callback", safe="")
                 await page.goto(f"/cli/sign-in?state={state}&callback={callback}")
-                await presentable(page, "cli-sign-in")
+                await assert_presentable(page, "cli-sign-in")
                 await page.get_by_role("button", name="Sign in the command line").click()
                 await expect(page.get_by_role("heading", level=1)).to_have_text("The command line is signed in")
-                await presentable(page, "cli-done")
+                await assert_presentable(page, "cli-done")
                 assert complaints == []
     (asked,) = [each for each in heard if each.startswith("/callback")]
     query = httpx.URL(asked).params
@@ -145,7 +128,7 @@ async def test_a_task_is_found_shared_seen_by_a_stranger_and_deleted(
         link = await page.get_by_label("Anybody who has this link").input_value()
         await strangers.goto(link)
         await expect(strangers.get_by_role("heading", level=1)).to_have_text(ASKED)
-        await presentable(strangers, "shared")
+        await assert_presentable(strangers, "shared")
         await page.get_by_role("button", name="End this link").click()
         await expect(page.get_by_role("status")).to_contain_text("opens nothing any more")
         answer = await strangers.goto(link)
@@ -157,15 +140,11 @@ async def test_a_task_is_found_shared_seen_by_a_stranger_and_deleted(
         assert complaints == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), SIGHTS)
 async def test_the_pages_look_right(
     stage: Stage,
     alice: Somebody,
     telling: Telling,
     extension: Extension,
-    *,
-    scheme: Literal["light", "dark"],
-    width: int,
 ) -> None:
     async with stage.database.transaction() as db:
         harbor = await add_organization(db, "Harbor", alice.person)
@@ -192,12 +171,12 @@ async def test_the_pages_look_right(
         "task-settings": "/tasks/settings",
         "organization": f"/organizations/{show_id('org', harbor.id)}/editors",
     }
-    async with visiting(stage, alice, scheme=scheme, width=width) as (page, complaints):
+    async with visiting(stage, alice) as (page, complaints):
         for name, address in pages.items():
             await page.goto(address)
-            await presentable(page, f"{name}-{scheme}-{width}")
+            await assert_presentable(page, name)
         await page.goto(extension.page())
         await page.get_by_role("button", name="Sign in Visual Studio Code").click()
         await expect(page.locator("[data-callback-url]")).to_be_visible()
-        await presentable(page, f"way-back-{scheme}-{width}")
+        await assert_presentable(page, "way-back")
         assert [each for each in complaints if "vscode://" not in each] == []
