@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from billing.site import OpenSite, Site
 from billing.visiting import visited
