@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import hypothesis
@@ -14,6 +15,20 @@ from psycopg.rows import TupleRow
 from pouch.migrate import migrate
 from support.postgres import at_database as at_database  # noqa: PLC0414 -- also for conftests below
 from support.postgres import throwaway_postgres
+
+SLOW = ("journeys", "kills", "scale", "agents", "payments", "topups", "billing", "admin", "roo", "routes", "embedded")
+"""Rooms whose files take longest. They begin first, so that none is left to run alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, not the tests within one."""
+    here = Path(__file__).parent
+
+    def turn(item: pytest.Item) -> int:
+        room = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        return SLOW.index(room) if room in SLOW else len(SLOW)
+
+    items.sort(key=turn)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
