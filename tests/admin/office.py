@@ -52,6 +52,7 @@ class Office:
     shop: Shop
     people: dict[str, Somebody]
     letters: Templates
+    web: Web
 
     @asynccontextmanager
     async def browser(self, name: Name | None = "olga") -> AsyncIterator[httpx.AsyncClient]:
@@ -113,4 +114,4 @@ async def opened(database_url: str, folder: Path, *, port: int = 8080, toml: str
         desk = AdminPages(web, shop.database, pouch.refunding, reconciling, letters)
         top_ups = TopUpPages(web, shop.database, pouch.checkout, topups, _recent)
         routes = [*billing.routes(), *top_ups.routes(), *desk.routes()]
-        yield Office(application(web, routes), settings, shop, people, letters)
+        yield Office(application(web, routes), settings, shop, people, letters, web)

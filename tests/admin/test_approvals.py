@@ -4,9 +4,14 @@ import asyncio
 import re
 
 import pytest
+from starlette.responses import RedirectResponse, Response
 
 from admin.office import Name, Office
+from pouch.admin.orders import Orders
+from pouch.base.ids import read_id
 from pouch.base.money import ZERO, Money
+from pouch.oversight.types import Operator
+from pouch.web.viewer import Viewer
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +184,55 @@ async def test_the_log_is_never_changed(office: Office) -> None:
         await office.shop.change("UPDATE oversight_acts SET text = ''")
     with pytest.raises(Exception, match="never changed"):
         await office.shop.change("DELETE FROM oversight_acts")
+
+
+async def test_a_refund_that_was_allowed_is_finished_by_a_worker(office_of_two: Office) -> None:
+    """The process dies between the commit that allows it and the card processor: it goes, and goes once."""
+    office = office_of_two
+    purchase = await office.shop.buy("120.00")
+    path = f"/admin/purchases/{purchase.shown_id}/refund"
+    request = await asked_for(office, path, {"amount_usd": "120", "attempt": "r"})
+    request_id = read_id("ask", request.rpartition("/")[2])
+    assert request_id
+    otto = Operator(office.people["otto"].person_id, office.people["otto"].email)
+    refunding = office.shop.pouch.refunding
+    async with office.shop.database.transaction() as db:
+        await Orders(refunding, alone=Money.parse("100")).allow(db, otto, request_id)
+    assert await office.shop.count("cards_refunds") == 0
+    for _ in range(2):
+        async with office.shop.database.transaction() as db:
+            due = await refunding.due(db)
+        for refund_id in due:
+            await refunding.carry_out(refund_id)
+    assert await office.shop.count("cards_refunds", "amount_cents = 12000") == 1
+    assert await office.shop.count("payment_refunds", "state = 'succeeded'") == 1
+    await office.shop.assert_clean()
+
+
+async def test_what_gives_money_away_asks_for_the_password_again(office_of_two: Office) -> None:
+    """Neither the pages nor their forms do anything for a session whose owner may have left the desk."""
+    office = office_of_two
+    request = await asked_for(office, "/admin/grants", GRANT)
+    await office.post("/admin/grants", GRANT | {"amount_usd": "1", "attempt": "small"})
+    grant = re.findall(r"/admin/grants/line_\w+/revoke", await office.page("/admin/grants"))[0]
+
+    async def ask(_viewer: Viewer, goal: str) -> Response:
+        return RedirectResponse(f"/confirm-password?next={goal}", status_code=303)
+
+    office.web.ask_again = ask
+    pages = ["/admin/grants", grant, "/admin/vouchers", "/admin/journal", "/admin/journal/download"]
+    async with office.browser("otto") as otto:
+        answers = [await otto.get(page) for page in pages]
+        forms = [
+            "/admin/grants",
+            grant,
+            "/admin/vouchers",
+            *(f"{request}/{act}" for act in ("allow", "refuse", "codes")),
+        ]
+        answers += [await otto.post(form, data=GRANT | {"attempt": "more"}) for form in forms]
+    for answer in answers:
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/confirm-password?next=/admin/")
+    assert await carols(office) == Money.parse("1")
+    assert await office.shop.count("oversight_requests", "state = 'waiting'") == 1
+    assert await office.shop.count("vouchers") == 0

@@ -6,7 +6,7 @@ from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.ledger.operations import Hold
 from pouch.ledger.posting import post
-from topups.till import FAILS_LATER, MASTERCARD, VISA, Till, wish
+from topups.till import ALWAYS_ASKS, FAILS_LATER, MASTERCARD, VISA, Till, wish
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +165,37 @@ async def test_a_hard_decline_pauses_until_another_card(till: Till) -> None:
     assert (await till.rule()).state == "armed"
     assert await till.balance() == Money.parse("29")
     assert [attempt.card_name for attempt in await till.tries()] == ["Visa ending 4242", "Mastercard ending 4444"]
+
+
+@pytest.mark.parametrize("why", ["needs_confirmation", "card_refused"])
+async def test_a_card_that_was_there_before_is_not_charged_instead_unasked(till: Till, why: str) -> None:
+    """The bank asks about the default card, or refuses it; news about that card brings no charge of the other one.
+
+    Such news come by themselves, for instance while its owner confirms the charge with the bank.
+    """
+    await till.add_card(MASTERCARD)
+    card = await till.add_card(ALWAYS_ASKS if why == "needs_confirmation" else VISA)
+    await till.pouch.sync.cards.make_default(till.alice, card.id)
+    await till.give("15")
+    await till.switch_on()
+    if why == "card_refused":
+        till.shop.cards.faults.declines = ["lost_card"]
+    await till.spend("6")
+    await till.work()
+    assert (await till.rule()).pause == why
+    await till.pouch.sync.cards.sync_method(card.stripe_id)
+    await till.work()
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", why)
+    assert (await till.charges(), await till.balance()) == (0, Money.parse("9"))
+    async with till.shop.database.transaction() as db:
+        default, other = await till.pouch.sync.cards.all(db, till.alice)
+    assert default.id == card.id
+    # Its owner makes the other one the default: that is a word.
+    await till.pouch.sync.cards.make_default(till.alice, other.id)
+    await till.work()
+    assert (await till.rule()).state == "armed"
+    assert await till.balance() == Money.parse("29")
 
 
 async def test_removing_the_card_pauses_the_rule_and_another_one_goes_on(till: Till) -> None:

@@ -80,7 +80,8 @@ class Outcomes:
     async def cards_changed(self, db: Connection, organization_id: UUID, mode: Mode) -> None:
         """A card was saved, removed or made the default, and the cards are locked.
 
-        Without a card the rule pauses. Paused for a card, it goes on with another one, and only with another one.
+        Without a card the rule pauses. Paused for a card, it goes on with another one, and only with another one: one
+        that was made the default, or that was saved since.
         """
         rule = await rules.lock_rule(db, organization_id)
         if rule is None or not rule.is_on or rule.pause == "suspended":
@@ -167,7 +168,9 @@ class Outcomes:
     async def _go_on(self, db: Connection, rule: Rule, card: Card) -> None:
         if card.fingerprint == rule.blocked_fingerprint:
             others = await card_rows.list_cards(db, rule.organization_id, card.mode)
-            other = next((each for each in others if each.fingerprint != rule.blocked_fingerprint), None)
+            # One that was there before is none that its owner has brought for this: it would be charged unasked.
+            new = [each for each in others if each.added_at > rule.changed_at]
+            other = next((each for each in new if each.fingerprint != rule.blocked_fingerprint), None)
             if other is None:
                 return
             await card_rows.set_default(db, other)
