@@ -47,8 +47,9 @@ async def browsing(
     scheme: Literal["light", "dark"] = "light",
     width: int = 1280,
     script: bool = True,
+    trusts_all: bool = False,
 ) -> AsyncIterator[tuple[Page, list[str]]]:
-    """A new person's browser: its page, and everything it complained of."""
+    """A new person's browser: its page, and everything it complained of. `trusts_all`: certificates of tests, too."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -59,6 +60,7 @@ async def browsing(
         base_url=pouch.url,
         color_scheme=scheme,
         java_script_enabled=script,
+        ignore_https_errors=trusts_all,
         viewport={"width": width, "height": 900},
     )
     context.set_default_timeout(PATIENCE_MS)

@@ -74,6 +74,7 @@ def fake_github(*, webhook_url: str = "") -> Iterator[FakeGitHub]:
     }
     if webhook_url:
         app |= {"webhook_url": webhook_url, "webhook_secret": WEBHOOK_SECRET}
+    callback = f"{webhook_url.removesuffix('/webhooks/github')}/agents/automations/github/callback"
     people = ["alice", "bob", "carol", "dave"]
     github = {
         "users": [{"login": each, "email": f"{each}@example.com"} for each in people],
@@ -83,7 +84,7 @@ def fake_github(*, webhook_url: str = "") -> Iterator[FakeGitHub]:
             {"owner": "carol", "name": "other", "private": False},
         ],
         "oauth_apps": [
-            {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "name": "Pouch Test", "redirect_uris": []}
+            {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "name": "Pouch Test", "redirect_uris": [callback]}
         ],
         "apps": [app],
     }

@@ -39,6 +39,9 @@ async def _forget(db: Connection, run_id: UUID) -> None:
     await db.execute("DELETE FROM agent_run_messages WHERE run_id = %s", (run_id,))
     await db.execute("DELETE FROM agent_artifacts WHERE run_id = %s", (run_id,))
     await db.execute("DELETE FROM agent_share_links WHERE run_id = %s", (run_id,))
+    # Where it was asked for, and where its work went; what was told and opened there is there to stay.
+    await db.execute("DELETE FROM agent_origins WHERE id = %s", (run_id,))
+    await db.execute("DELETE FROM agent_publications WHERE id = %s AND due_at IS NULL", (run_id,))
     await db.execute(
         """
         UPDATE agent_runs SET title = %s, task = %s, prompt = '', result = '{}', repository = '', branch = '',
