@@ -124,7 +124,7 @@ class Attempt:
         preparing = self._workshop.prepare(self._spec(gateway_url), self._on_notice)
         self._sandbox = sandbox = await pulse.unless_ended(preparing, PREPARE_TIMEOUT_S)
         with tempfile.TemporaryDirectory(prefix="pouch-run-") as folder:
-            before = await before_of(self._database, run, Path(folder))
+            before = await self._grip.again(lambda: before_of(self._database, run, Path(folder)))
             self._has_talk = before.session is not None
             # What the sandbox copies from must be readable for whoever it runs as.
             Path(folder).chmod(0o755)

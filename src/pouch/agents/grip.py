@@ -28,12 +28,20 @@ class Grip:
 
     async def step(self, act: Callable[[Connection, Claim], Awaitable[T]]) -> T:
         """One transaction. It may be tried twice, so it must repeat safely. Raises Fenced when the claim is over."""
+
+        async def once() -> T:
+            async with self.database.transaction() as db:
+                return await act(db, self.claim)
+
+        return await self.again(once)
+
+    async def again(self, act: Callable[[], Awaitable[T]]) -> T:
+        """The same for what reads in several transactions."""
         loop = asyncio.get_running_loop()
         until = loop.time() + SILENCE_MAX_S
         while True:
             try:
-                async with self.database.transaction() as db:
-                    return await act(db, self.claim)
+                return await act()
             except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError):
                 if loop.time() > until:
                     raise Fenced from None
