@@ -181,6 +181,23 @@ class AgentEngine(_Section):
     """Where it is installed, with everything it needs; seen in the sandbox at /opt/engine, to be read."""
 
 
+class AgentCluster(_Section):
+    """The Kubernetes cluster in which agents run, with `sandbox = "kubernetes"`."""
+
+    api_base: str = "https://kubernetes.default.svc"
+    """The address of its API server."""
+    namespace: str = Field(default="pouch-agents", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    ca_file: Path | None = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    relay_host: str = "127.0.0.1"
+    """The IP address of this worker, as pods reach it; POUCH_AGENTS_RELAY_HOST says it for each worker."""
+    relay_port: int = Field(default=8090, ge=1, le=65535)
+    runtime_class: str | None = None
+    """Such as gvisor or kata."""
+    network_policies_enforced: bool = False
+    """That the cluster enforces network policies: only its operator knows. Without it no agent runs."""
+
+
 class GitHub(_Section):
     """The GitHub App through which people start agents from issues and pull requests. See docs/agents-triggers.md."""
 
@@ -228,11 +245,12 @@ class Agents(_Section):
     price_usd_per_hour: Dollars = Money.from_cents(5_00)
     local_roots: tuple[Path, ...] = ()
     """Folders whose repositories may be named by their path."""
-    sandbox: Literal["bubblewrap", "docker"] = "bubblewrap"
+    sandbox: Literal["bubblewrap", "docker", "kubernetes"] = "bubblewrap"
     allow_unsafe_sandbox: bool = False
     """Run agents though this machine cannot keep them apart. Every page says so."""
     image: str = "pouch-agent:latest"
     """What containers are made of: git, bash and Python 3.9 or newer, and what your repositories need."""
+    kubernetes: AgentCluster = AgentCluster()
     private_hosts: tuple[str, ...] = ()
     """Git hosts and package hosts that need not be on the public Internet."""
     certificates: Path | None = None

@@ -137,6 +137,7 @@ class LocalWorkshop:
     sandboxes: list[LocalSandbox] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     layers: list[LayerName] = field(default_factory=list)
+    on_prepare: Callable[[], Awaitable[None]] | None = None
     on_turn: Callable[[Turn], Awaitable[None]] | None = None
     """Called before each turn."""
 
@@ -144,6 +145,8 @@ class LocalWorkshop:
         return {"safe": False}
 
     async def prepare(self, spec: RunSpec, notify: Notify) -> Sandbox:
+        if self.on_prepare is not None:
+            await self.on_prepare()
         (self.folder / spec.name / "work").mkdir(parents=True)
         sandbox = LocalSandbox(spec, self.folder / spec.name, notify)
         self.sandboxes.append(sandbox)

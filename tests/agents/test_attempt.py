@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 
 from agents.local import refused
@@ -154,3 +155,24 @@ print(json.dumps({"type": "tool_output", "text": "key is " + os.environ["OPENAI_
     await shop.worker(workshop).work_on(run.id)
     said = next(each.body["text"] for each in await shop.events(run) if each.type == "tool_output")
     assert said == "key is [secret removed] and [secret removed]"
+
+
+async def test_a_database_that_is_away_while_a_run_is_prepared_fails_nothing(shop: Shop, database_url: str) -> None:
+    """Found by two hundred runs under kills: what an earlier attempt left was read once, and never again."""
+    house, workshop = shop.house, shop.workshop(WRITES)
+    run = await house.start(repository=shop.repository)
+    refused = asyncio.Event()
+
+    async def cut() -> None:
+        # Every connection of the pool is ended, as a server that dies ends them.
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as db:
+            await db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid()"
+            )
+        refused.set()
+
+    workshop.on_prepare = cut
+    await shop.worker(workshop).work_on(run.id)
+    assert refused.is_set()
+    assert (await house.run(run)).state == "succeeded"

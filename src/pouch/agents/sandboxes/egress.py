@@ -5,12 +5,9 @@ allowed, its address public (or the operator's word that it need not be), and th
 """
 
 import asyncio
-import os
-import socket
-import struct
 from collections.abc import Collection
-from pathlib import Path
 
+from pouch.agents.sandboxes.connections import Connections
 from pouch.agents.sandboxes.http import Broken, read_head, refusal
 from pouch.agents.sandboxes.types import Egress, Notice, Notify
 from pouch.base.outside import Lookup, NotPublic, public_address
@@ -22,7 +19,7 @@ TUNNELS_MAX = 32
 PIECE = 64 * 1024
 
 
-class EgressProxy:
+class EgressProxy(Connections):
     """Serves one command of one sandbox."""
 
     def __init__(  # noqa: PLR0913 -- what the operator and the run each say
@@ -35,51 +32,15 @@ class EgressProxy:
         ports: Collection[int] = (PORT,),
         lookup: Lookup | None = None,
     ) -> None:
+        super().__init__(uid)
         self._egress = egress
         self._notify = notify
-        self._uid = uid
         self._private_hosts = private_hosts
         self._ports = ports
         self._lookup = lookup
-        self._tunnels: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
 
-    async def start(self, path: Path) -> None:
-        """Listen on a unix socket, which its owner alone may open."""
-        self._server = await asyncio.start_unix_server(self._serve, path, backlog=64)
-        path.chmod(0o600)
-        if self._uid is not None:
-            os.chown(path, self._uid, self._uid)
-
-    async def stop(self) -> None:
-        """End every tunnel and stop listening."""
-        if self._server is not None:
-            self._server.close()
-        for tunnel in list(self._tunnels):
-            tunnel.cancel()
-        await asyncio.gather(*self._tunnels, return_exceptions=True)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection, wherever it came in."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tunnels.add(task)
-        try:
-            await self._answer(reader, writer)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            # Cancelled by `stop` alone; Python 3.11 would log it as a fault of ours.
-            return
-        finally:
-            self._tunnels.discard(task)
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._uid is not None and peer_uid(writer) != self._uid:
-            writer.close()
-            return
-        await self.serve(reader, writer)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Open a tunnel, or refuse it."""
         try:
             async with asyncio.timeout(HEAD_TIMEOUT_S):
                 head = await read_head(reader)
@@ -93,7 +54,7 @@ class EgressProxy:
         if head.method != "CONNECT" or port not in set(map(str, self._ports)) or not allows(self._egress, host):
             await self._deny(writer, f"{head.method} {head.target[:200]} is not allowed here.")
             return
-        if len(self._tunnels) > TUNNELS_MAX:
+        if len(self._under_way) > TUNNELS_MAX:
             await _refuse(writer, 429)
             return
         try:
@@ -124,14 +85,6 @@ def allows(egress: Egress, host: str) -> bool:
         if host == allowed.lower() or (allowed.startswith("*.") and host.endswith(allowed[1:].lower())):
             return True
     return False
-
-
-def peer_uid(writer: asyncio.StreamWriter) -> int:
-    """Whose process is at the other end of a unix socket."""
-    connection: socket.socket = writer.get_extra_info("socket")
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", credentials)[1]
-    return uid
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -8,15 +8,13 @@
 
 import asyncio
 import contextlib
-import os
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
 
-from pouch.agents.sandboxes.egress import peer_uid
+from pouch.agents.sandboxes.connections import Connections
 from pouch.agents.sandboxes.http import Broken, Request, TooLarge, read_request, refusal
 from pouch.agents.sandboxes.types import GatewayAccess, Notice, Notify
 
@@ -38,54 +36,18 @@ SILENCE_MAX_S = 900
 PIECE = 64 * 1024
 
 
-class Relay:
+class Relay(Connections):
     """Serves one sandbox."""
 
     def __init__(self, access: GatewayAccess, notify: Notify, *, uid: int | None = None) -> None:
         """`uid`: the only account that may connect."""
+        super().__init__(uid)
         self._access = access
         self._notify = notify
-        self._uid = uid
-        self._calls: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
         self._tls = ssl.create_default_context() if access.url.startswith("https:") else None
 
-    async def start(self, path: Path) -> None:
-        """Listen on a unix socket, which its owner alone may open."""
-        self._server = await asyncio.start_unix_server(self._serve, path, backlog=64)
-        path.chmod(0o600)
-        if self._uid is not None:
-            os.chown(path, self._uid, self._uid)
-
-    async def stop(self) -> None:
-        """End every call and stop listening."""
-        if self._server is not None:
-            self._server.close()
-        for call in list(self._calls):
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection, wherever it came in."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._calls.add(task)
-        try:
-            await self._answer(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
-            # Cancelled by `stop` alone; Python 3.11 would log it as a fault of ours.
-            return
-        finally:
-            self._calls.discard(task)
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._uid is not None and peer_uid(writer) != self._uid:
-            writer.close()
-            return
-        await self.serve(reader, writer)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one call on, or refuse it."""
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 request = await read_request(reader, writer, BODY_BYTES_MAX)
@@ -101,7 +63,7 @@ class Relay:
             return
         if request is None:
             return
-        if len(self._calls) > CALLS_MAX:
+        if len(self._under_way) > CALLS_MAX:
             await _refuse(writer, 429, "An agent may make 8 calls at the same time.", "too_many_calls")
             return
         path = request.target.partition("?")[0]
