@@ -1,5 +1,6 @@
 """Reconciliation: what the processor knows and we do not is repaired; what cannot be repaired is said."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -144,6 +145,17 @@ async def test_a_check_without_an_answer_says_so_and_closes_nothing(shop: Shop) 
         last = await checks.last_check(db)
     assert last is not None
     assert last.id != check.id
+
+
+async def test_a_processor_that_comes_late_is_asked_again(shop: Shop) -> None:
+    """As where everything starts together, and the worker is there first."""
+    await shop.buy("10.00")
+    await shop.change("ALTER TABLE cards_refunds RENAME TO cards_refunds_away")
+    checking = asyncio.create_task(reconciling_of(shop).check("clock", patience_s=[0.1] * 200))
+    _, pending = await asyncio.wait({checking}, timeout=3)
+    await shop.change("ALTER TABLE cards_refunds_away RENAME TO cards_refunds")
+    assert pending
+    assert figures(await checking)[1:] == (0, "")
 
 
 async def test_what_others_sell_on_the_same_account_is_left_alone(shop: Shop, reconciling: Reconciling) -> None:

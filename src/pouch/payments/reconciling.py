@@ -6,7 +6,7 @@ and the processor does not know is a difference that nothing repairs.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,6 +29,8 @@ from pouch.payments.types import Payment, Purchase
 LOOK_BACK = timedelta(days=4)
 EVERY_S = 3600
 CHECK_TIMEOUT_S = 240.0
+PATIENCE_S = (1, 2, 4, 8, 15, 30)
+"""Where everything starts together, the worker may be there before the embedded processor is."""
 
 _log = structlog.get_logger("pouch.payments")
 
@@ -61,11 +63,14 @@ class Reconciling:
         self._clock = clock
 
     async def by_the_clock(self) -> None:
-        """What the worker does each hour."""
-        await self.check("clock")
+        """What the worker does each hour. A processor that does not answer is asked again for a minute."""
+        await self.check("clock", patience_s=PATIENCE_S)
 
-    async def check(self, asked_by: AskedBy) -> Check:
-        """Make one check and return its report. Raises NoProcessor; any other trouble stands in the report."""
+    async def check(self, asked_by: AskedBy, *, patience_s: Sequence[float] = ()) -> Check:
+        """Make one check and return its report. Raises NoProcessor; any other trouble stands in the report.
+
+        A processor that does not answer is asked again after each of these pauses.
+        """
         processor = self._processor
         if processor is None:
             raise NoProcessor
@@ -74,7 +79,16 @@ class Reconciling:
         tally, error = _Tally(), ""
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                await self._compare(processor, tally)
+                for pause_s in patience_s:
+                    try:
+                        await self._compare(processor, tally)
+                        break
+                    except ProcessorSilent:
+                        await asyncio.sleep(pause_s)
+                        # What was repaired stays so; everything else is found again.
+                        tally = _Tally(repaired=tally.repaired)
+                else:
+                    await self._compare(processor, tally)
         except (ProcessorSilent, ProcessorRefused) as failure:
             error = failure.reason or failure.message
         except TimeoutError:
