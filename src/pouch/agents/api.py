@@ -12,12 +12,14 @@ from pouch.agents import wishes
 from pouch.agents.artifacts import content_of, find_artifact, list_artifacts, newest
 from pouch.agents.asking import Asking, read_cap
 from pouch.agents.bill import bill_of
+from pouch.agents.errors import WrongState
 from pouch.agents.events import events_after
 from pouch.agents.meter import counted
 from pouch.agents.shown import artifacts_json, event_json, figures_json, run_json
 from pouch.agents.start import Starter
 from pouch.agents.store import clock, find_run, list_runs
 from pouch.agents.streaming import RunStreams
+from pouch.agents.triggers.github.bringing import Bringing
 from pouch.agents.types import STATES, Run, Trigger
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotAllowed, NotFound, PouchError
@@ -45,7 +47,15 @@ class UnknownKey(PouchError):
 class AgentApi:
     """Starts, shows and steers runs for programs. Errors are problem JSON, as everywhere under /api."""
 
-    def __init__(self, database: Database, keys: KeyRing, asking: Asking, streams: RunStreams) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyRing,
+        asking: Asking,
+        streams: RunStreams,
+        bringing: Bringing | None = None,
+    ) -> None:
+        self._bringing = bringing
         self._database = database
         self._keys = keys
         self._asking = asking
@@ -66,6 +76,7 @@ class AgentApi:
             Route(f"{one}/resume", self._acting(wishes.resume), methods=["POST"]),
             Route(f"{one}/retry", self.retry, methods=["POST"]),
             Route(f"{one}/cap", self.change_cap, methods=["POST"]),
+            Route(f"{one}/pull-request", self._acting(self._bring), methods=["POST"]),
             Route(f"{one}/patch", self.patch, methods=["GET"]),
             Route(f"{one}/artifacts", self.artifacts, methods=["GET"]),
             Route(f"{one}/artifacts/{{artifact}}", self.artifact, methods=["GET"]),
@@ -187,6 +198,12 @@ class AgentApi:
             media_type="application/octet-stream",
             headers={"content-disposition": f'attachment; filename="{found.name}"'},
         )
+
+    async def _bring(self, db: Connection, organization_id: UUID, run_id: UUID) -> Run:
+        run = await find_run(db, organization_id, run_id)
+        if self._bringing is None:
+            raise WrongState("GitHub is not set up on this Pouch.")
+        return await self._bringing.bring(db, organization_id, run.id)
 
     def _acting(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

@@ -23,6 +23,8 @@ from pouch.agents.start import first_minute
 from pouch.agents.store import clock, find_run
 from pouch.agents.streaming import RunStreams
 from pouch.agents.timeline import ICONS, item_json, items_of
+from pouch.agents.triggers.github.bringing import Bringing
+from pouch.agents.triggers.origins import read_publication
 from pouch.agents.types import RESTING, Run
 from pouch.base.database import Connection, Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError
@@ -45,7 +47,15 @@ Act = Callable[[Connection, UUID, UUID], Awaitable[Run]]
 class RunPages:
     """One run. Somebody else's is not found."""
 
-    def __init__(self, web: Web, database: Database, asking: Asking, streams: RunStreams) -> None:
+    def __init__(
+        self,
+        web: Web,
+        database: Database,
+        asking: Asking,
+        streams: RunStreams,
+        bringing: Bringing | None = None,
+    ) -> None:
+        self._bringing = bringing
         self._web = web
         self._database = database
         self._asking = asking
@@ -64,6 +74,7 @@ class RunPages:
             Route(f"{one}/retry", self.retry, methods=["POST"]),
             Route(f"{one}/messages", self.say, methods=["POST"]),
             Route(f"{one}/cap", self.change_cap, methods=["POST"]),
+            Route(f"{one}/pull-request", self.bring, methods=["POST"]),
             Route(f"{one}/share", self.share, methods=["POST"]),
             Route(f"{one}/unshare", self.unshare, methods=["POST"]),
             Route(f"{one}/forget", self.forget, methods=["POST"]),
@@ -126,6 +137,19 @@ class RunPages:
             async with self._database.transaction() as db:
                 await wishes.change_cap(db, viewer.organization_id, run_id, cap)
         except InvalidInput as error:
+            return await self._page(request, error)
+        return self._back(request)
+
+    async def bring(self, request: Request) -> Response:
+        """Have its work brought to GitHub."""
+        viewer = await self._web.signed_in(request)
+        try:
+            async with self._database.transaction() as db:
+                run = await find_run(db, viewer.organization_id, _run_id(request))
+                if self._bringing is None:
+                    raise WrongState(say("GitHub is not set up on this Pouch."))  # noqa: TRY301 -- one way out
+                await self._bringing.bring(db, viewer.organization_id, run.id)
+        except WrongState as error:
             return await self._page(request, error)
         return self._back(request)
 
@@ -208,6 +232,8 @@ class RunPages:
             artifacts = await list_artifacts(db, run.id)
             links = await count_links(db, run.id)
             who = await find_person_with_id(db, PersonId(run.person_id))
+            publication = await read_publication(db, run.id)
+            can_bring = self._bringing is not None and await self._bringing.is_possible(db, run)
         files, is_cut = await self._diff(run, artifacts) if tab == "diff" else ([], False)
         problem = problem_of(error) if error else None
         return await self._web.page(
@@ -225,6 +251,8 @@ class RunPages:
             files=files,
             is_cut=is_cut,
             who=who.email if who is not None else "",
+            publication=publication,
+            can_bring=can_bring,
             is_resting=run.state in RESTING,
             can_go_on=not run.is_over or (run.ran_s < run.time_limit_s and run.task != FORGOTTEN),
             question=await self._question(run),

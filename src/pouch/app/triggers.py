@@ -13,6 +13,7 @@ from pouch.agents.triggers.chat.linear import LinearEnd, LinearWebhook
 from pouch.agents.triggers.chat.slack import SlackEnd, SlackWebhook
 from pouch.agents.triggers.chat.workspaces import Workspaces
 from pouch.agents.triggers.github.app import GitHub
+from pouch.agents.triggers.github.bringing import Bringing
 from pouch.agents.triggers.github.catch_up import CatchUp
 from pouch.agents.triggers.github.connecting import Connecting
 from pouch.agents.triggers.github.far_end import GitHubEnd
@@ -67,6 +68,11 @@ class Outside:
         if self.linear is not None:
             found["linear"] = self.linear
         return found
+
+    @property
+    def bringing(self) -> Bringing | None:
+        """Has work brought to GitHub when somebody asks."""
+        return Bringing(self.github.names) if self.github is not None else None
 
     def routes(self) -> list[BaseRoute]:
         """Where they deliver. Those that are not set up answer that there is nothing."""

@@ -1,6 +1,6 @@
 """The work of a run on its way to GitHub: one branch, one pull request, whatever happens in between."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +9,13 @@ from agents.house import House
 from agents.triggers.street import Street
 from pouch.agents import steps, wishes
 from pouch.agents.engines.types import AgentKind
+from pouch.agents.errors import WrongState
 from pouch.agents.sandboxes.pushing import Pushed, PushFailed, Work
 from pouch.agents.sandboxes.types import Repository
 from pouch.agents.start import Asked, Starter, start_run
 from pouch.agents.steps import Kept
 from pouch.agents.triggers import origins
+from pouch.agents.triggers.github.bringing import Bringing
 from pouch.agents.triggers.github.publishing import Publishing
 from pouch.agents.triggers.origins import Publication, read_publication
 from pouch.agents.triggers.types import Event, Found
@@ -227,6 +229,31 @@ async def test_a_run_that_goes_on_after_its_end_brings_the_rest_to_the_same_pull
         (run.work_branch, "c", False),
     ]
     assert (second.state, second.pull, len(press.pulls(run.work_branch))) == ("published", first.pull, 1)
+
+
+async def test_a_person_has_the_work_of_a_run_of_their_own_brought_there(press: Press) -> None:
+    """It was started here, and its work is on the branch of its own; asked twice, it is one pull request."""
+    run = await press.ended()
+    bringing, house = Bringing(press.outside.app.names), press.house
+    async with house.database.transaction() as db:
+        await db.execute("DELETE FROM agent_publications WHERE id = %s", (run.id,))
+        assert await bringing.is_possible(db, run)
+        await bringing.bring(db, run.organization_id, run.id)
+        with pytest.raises(WrongState):
+            await bringing.bring(db, run.organization_id, run.id)
+    done = await press.publish(run)
+    assert done is not None
+    assert (done.state, len(press.pulls(run.work_branch))) == ("published", 1)
+    (pull,) = press.pulls(run.work_branch)
+    assert pull["number"] == done.pull
+
+
+async def test_there_is_nothing_to_bring_of_what_changed_nothing_or_lies_elsewhere(press: Press) -> None:
+    bringing = Bringing(press.outside.app.names)
+    unchanged, read_only = await press.ended(changed=False), await press.ended(kind="planner")
+    elsewhere = replace(await press.ended(), repository="https://github.example/carol/other.git")
+    async with press.house.database.transaction() as db:
+        assert not any([await bringing.is_possible(db, run) for run in (unchanged, read_only, elsewhere)])
 
 
 async def test_nothing_is_brought_to_an_account_that_is_not_connected_any_more(press: Press) -> None:

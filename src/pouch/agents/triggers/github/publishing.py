@@ -131,6 +131,7 @@ class Publishing:
             acting = await self._github.token(publication.installation, publication.repository, OPENS)
             body = pull_body(run, bill, url=f"{self._url}/agents/{run.shown_id}", issue=publication.issue)
             number, address = await ensure_pull(acting, publication, pull_title(run), body)
+            address = address if address.startswith(("https://", "http://")) else ""
         async with self._database.transaction() as db:
             if await claims.finish(db, claim, "published"):
                 await db.execute(

@@ -9,6 +9,10 @@ from pouch.agents.triggers.origins import Publication
 from pouch.agents.triggers.types import RefusedThere
 
 
+class _Repository(BaseModel):
+    default_branch: str
+
+
 class _Pull(BaseModel):
     number: int
     html_url: str = ""
@@ -18,7 +22,8 @@ async def ensure_pull(acting: Acting, publication: Publication, title: str, body
     """Open a pull request for a branch that is there, or find it: its number and address."""
     if (found := await _find(acting, publication)) is not None:
         return found.number, found.html_url
-    asked = {"title": title, "head": publication.head, "base": publication.base, "body": body}
+    base = publication.base or read(_Repository, await acting.ask("GET", "")).default_branch
+    asked = {"title": title, "head": publication.head, "base": base, "body": body}
     try:
         made = read(_Pull, await acting.ask("POST", "/pulls", dict(asked)))
     except RefusedThere:
