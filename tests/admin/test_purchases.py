@@ -1,10 +1,12 @@
 """The operator looks for a purchase, sees everything about it, and gives it back."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from admin.office import Office
+from payments.test_fee_and_tax import FIXED, pouch_with
 from pouch.base.money import ZERO, Money
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +63,25 @@ async def test_the_operator_refunds_a_purchase_and_everybody_sees_it(office: Off
     assert "$4.00 went back to your card" in await office.page(bought, "alice")
     assert "Paid in the end" in await office.page(f"{bought}/receipt", "alice")
     assert await office.shop.mails() == ["purchase", "refund"]
+
+
+async def test_what_of_fee_and_tax_goes_to_the_card_is_said_before_it_goes(office: Office, tmp_path: Path) -> None:
+    """Of another amount than the form stood at, too: it is shown once more, and only the second press sends it."""
+    pouch = pouch_with(office.shop, tmp_path, FIXED)
+    purchase = await office.shop.start("10.00", pouch=pouch)
+    await office.shop.pay(purchase)
+    await pouch.sync.purchase(purchase.id)
+    await pouch.processor.close()
+    path = f"/admin/purchases/{purchase.shown_id}"
+    form = await office.page(f"{path}/refund")
+    assert all(words in form for words in ("The fee of $0.74 is not refunded.", "VAT 20 %", 'value="12.00"'))
+    sent = {"amount_usd": "5", "attempt": attempt_in(form), "total_usd": "12.00"}
+    shown = await office.post(f"{path}/refund", sent)
+    assert (shown.status_code, "$6.00 would go to the card" in shown.text) == (409, True)
+    assert await office.shop.count("cards_refunds") == 0
+    assert (attempt_in(shown.text), 'value="6.00"' in shown.text) == (sent["attempt"], True)
+    assert (await office.post(f"{path}/refund", sent | {"total_usd": "6.00"})).status_code == 303
+    assert await office.shop.count("cards_refunds", "amount_cents = 600") == 1
 
 
 @pytest.mark.parametrize(

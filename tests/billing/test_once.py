@@ -51,6 +51,7 @@ class Desk:
         async def act(db: Connection) -> Answer:
             self.acts += 1
             await self._give(db, whose(request), new_id())
+            await self.goes_on.wait()
             if self.trouble:
                 raise self.trouble
             return Answer({"act": self.acts, **self.more}, 201)
@@ -133,6 +134,21 @@ async def test_of_fifty_at_once_one_acts_and_the_others_are_told_to_wait(desk: D
     assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status_code == 409)
     assert all(answer.json()["code"] == "under_way" for answer in answers if answer.status_code == 409)
     assert (desk.acts, await desk.has(ALICE)) == (1, "1")
+
+
+async def test_while_the_first_acts_in_its_commit_the_same_key_waits(desk: Desk) -> None:
+    desk.goes_on.clear()
+    first = asyncio.create_task(desk.post())
+    while not desk.acts:
+        await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(15):
+            waits = await desk.post()
+    finally:
+        desk.goes_on.set()
+        answered = await first
+    assert (waits.status_code, waits.headers["retry-after"]) == (409, "1")
+    assert (answered.status_code, desk.acts, await desk.has(ALICE)) == (201, 1, "1")
 
 
 async def test_while_the_network_is_asked_the_same_key_waits(desk: Desk) -> None:

@@ -17,17 +17,30 @@ from hypothesis import strategies as st
 from payments.conftest import forget_last_test
 from payments.shop import Shop, shop_on
 from payments.test_fee_and_tax import FIXED, settings_with
+from pouch.base.errors import InvalidInput
 from pouch.base.ids import show_id
 from pouch.base.money import ZERO
 from pouch.embedded.cards.delivery import sign
 from pouch.embedded.cards.errors import Refusal
 from pouch.ledger.operations import SystemAccount
+from pouch.payments.errors import NotRefundable
 from pouch.payments.reconciling import Reconciling
 from pouch.payments.types import Purchase
 from support.cards import WEBHOOK_SECRET
 
 CLEARING: tuple[SystemAccount, ...] = ("stripe_clearing", "refund_clearing", "writeoff", "revenue:fees", "tax_payable")
-ACTS = ("refund_there", "refund_more", "fail_refund", "dispute", "inquire", "escalate", "win", "lose", "warn")
+ACTS = (
+    "refund_here",
+    "refund_there",
+    "refund_more",
+    "fail_refund",
+    "dispute",
+    "inquire",
+    "escalate",
+    "win",
+    "lose",
+    "warn",
+)
 
 
 @dataclass
@@ -44,6 +57,8 @@ class Bank:
         shop, purchase = self.shop, self.purchase
         try:
             match what:
+                case "refund_here":
+                    await shop.refund(purchase, "2.01", f"here-{len(await shop.refunds(purchase))}")
                 case "refund_there":
                     self.refunds.append(await shop.refund_there(purchase, "3.00"))
                 case "refund_more":
@@ -64,7 +79,7 @@ class Bank:
                     await shop.warn(purchase)
                 case _:
                     pass
-        except Refusal:
+        except (Refusal, NotRefundable, InvalidInput):
             return
 
 
@@ -125,8 +140,9 @@ async def story(  # noqa: PLR0917 -- what is drawn
         assert show_id("org", shop.alice)
 
 
+@pytest.mark.timeout(400)
 @settings(
-    max_examples=14,
+    max_examples=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pouch.base.ids import new_id, show_id
 from pouch.base.money import Money
 from pouch.payments.types import Payment, Purchase, Session
-from pouch.payments.verdict import judge
+from pouch.payments.verdict import judge, judge_charge
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 PURCHASE = Purchase(
@@ -109,3 +109,28 @@ def test_only_a_payment_that_succeeded_credits(
 def test_the_end_of_another_session_does_not_end_the_purchase() -> None:
     other = replace(SESSION, id="cs_2", status="expired", payment_intent=None)
     assert judge(PURCHASE, "cus_1", other).what == "open"
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        ("succeeded", "credit"),
+        ("canceled", "failed"),
+        ("processing", "processing"),
+        ("requires_payment_method", "open"),
+        ("requires_action", "open"),
+        ("requires_confirmation", "open"),
+    ],
+)
+def test_only_a_charge_of_a_saved_card_that_succeeded_credits_and_only_a_cancelled_one_has_failed(
+    status: str, what: str
+) -> None:
+    """While it might still be paid it has not failed: another charge beside it could be a second one."""
+    top_up = replace(PURCHASE, kind="top_up", session_id=None, session_url=None)
+    assert judge_charge(top_up, "cus_1", replace(PAYMENT, status=status)).what == what
+
+
+def test_a_charge_without_the_fee_of_its_top_up_is_quarantined() -> None:
+    top_up = replace(PURCHASE, kind="top_up", session_id=None, fee=Money.from_cents(50))
+    assert judge_charge(top_up, "cus_1", PAYMENT).what == "quarantine"
+    assert judge_charge(PURCHASE, "cus_1", PAYMENT).what == "quarantine"
