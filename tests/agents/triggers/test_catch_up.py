@@ -12,7 +12,7 @@ from agents.triggers.street import Street
 from pouch.agents.triggers.github.app import GitHub, Names
 from pouch.agents.triggers.github.catch_up import CatchUp
 from support.git_host import BACKEND
-from support.github import APP_ID, CLIENT_ID, CLIENT_SECRET, SLUG, FakeGitHub
+from support.github import APP_ID, CLIENT_ID, CLIENT_SECRET, INSTALLATION, SLUG, FakeGitHub
 from support.github_front import Front, front
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not BACKEND.exists(), reason="only with git's http server")]
@@ -77,6 +77,20 @@ async def test_what_arrived_after_all_starts_nothing_more(outside: Street, whole
     await catch_up()
     await outside.settle()
     assert len(await outside.runs()) == 1
+
+
+async def test_that_it_was_suspended_is_old_news_and_that_it_was_removed_is_not(
+    outside: Street, whole: Front, catch_up: CatchUp
+) -> None:
+    about = {"action": "suspend", "installation": {"id": INSTALLATION}}
+    whole.deliveries = [listed(1, about, event="installation", action="suspend")]
+    await catch_up()
+    assert await outside.rows("SELECT suspended_at, ended_at FROM agent_installations") == [(None, None)]
+    gone = about | {"action": "deleted"}
+    whole.deliveries = [listed(2, gone, event="installation", action="deleted")]
+    await catch_up()
+    ((ended,),) = await outside.rows("SELECT ended_at FROM agent_installations")
+    assert ended is not None
 
 
 async def test_each_time_it_goes_on_from_where_it_was(outside: Street, whole: Front, catch_up: CatchUp) -> None:

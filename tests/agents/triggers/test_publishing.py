@@ -231,6 +231,25 @@ async def test_a_run_that_goes_on_after_its_end_brings_the_rest_to_the_same_pull
     assert (second.state, second.pull, len(press.pulls(run.work_branch))) == ("published", first.pull, 1)
 
 
+async def test_a_comment_that_was_written_before_a_crash_is_found_and_edited(press: Press) -> None:
+    """The comment is there, its number was never stored, and meanwhile the run has ended."""
+    house, outside = press.house, press.outside
+    number = outside.github.issue()
+    run = await house.start()
+    place = {"repository": "acme/app", "number": str(number)}
+    async with house.database.transaction() as db:
+        found = Found("key", house.alice.id, "", place, full_name="acme/app", base="main", issue=number)
+        await origins.add(db, run, Event(new_id(), "github", "1", "100", {}), found)
+    await outside.tell()
+    async with house.database.transaction() as db:
+        await db.execute("UPDATE agent_origins SET message = '', attempts = 1 WHERE id = %s", (run.id,))
+        await origins.tell_more(db, run.id)
+    await outside.tell()
+    (comment,) = outside.github.comments(number)
+    ((message,),) = await outside.rows("SELECT message FROM agent_origins")
+    assert message == str(comment["id"])
+
+
 async def test_a_person_has_the_work_of_a_run_of_their_own_brought_there(press: Press) -> None:
     """It was started here, and its work is on the branch of its own; asked twice, it is one pull request."""
     run = await press.ended()

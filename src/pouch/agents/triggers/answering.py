@@ -1,6 +1,7 @@
 """Telling where a run was asked for how it stands: one message, edited as the run goes on."""
 
 from collections.abc import Mapping
+from datetime import UTC
 from uuid import UUID
 
 import structlog
@@ -59,9 +60,9 @@ class Answering:
                 result=await last_words(db, run) if run.state == "succeeded" else "",
                 work=work_words(run, await origins.read_publication(db, run_id)),
             )
-        told = Told(
-            origin.place, origin.message, text, mark=run.shown_id, is_again=claim.attempts > 1, ended=run.is_over
-        )
+        since = run.created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        is_again = claim.attempts > 1
+        told = Told(origin.place, origin.message, text, mark=run.shown_id, since=since, is_again=is_again)
         try:
             message = await far_end.tell(house, told)
         except Silent as error:

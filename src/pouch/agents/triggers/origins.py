@@ -139,7 +139,13 @@ async def tell_news(db: Connection, run: Run, state: RunState) -> None:
 async def tell_more(db: Connection, run_id: UUID) -> None:
     """There is something new to tell of a run, if it was asked for outside."""
     changed = await db.execute(
-        "UPDATE agent_origins SET news = news + 1, due_at = now(), attempts = 0, state = 'waiting' WHERE id = %s",
+        """
+        UPDATE agent_origins
+           SET news = news + 1, due_at = now(), state = 'waiting',
+               -- A first message that was tried may be there: whoever tries again must look.
+               attempts = CASE WHEN message = '' THEN least(attempts, 1) ELSE 0 END
+         WHERE id = %s
+        """,
         (run_id,),
     )
     if changed.rowcount:

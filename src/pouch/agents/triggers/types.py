@@ -1,7 +1,7 @@
 """What all places outside have in common: something happens, somebody trusted asked, a run starts, and is told of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 from uuid import UUID
 
@@ -108,10 +108,10 @@ class Told:
     message: str
     text: str
     mark: str = ""
+    since: str = ""
+    """When the run began: no message about it is older."""
     is_again: bool = False
     """It was tried before, so the message may be there already."""
-    ended: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 class FarEnd(Protocol):

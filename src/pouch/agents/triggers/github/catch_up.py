@@ -32,6 +32,7 @@ class _Listed(BaseModel):
     delivered_at: datetime
     status_code: int = 0
     event: str = ""
+    action: str | None = None
 
 
 class _Request(BaseModel):
@@ -71,7 +72,9 @@ class CatchUp:
                 if each.delivered_at <= since:
                     return newest
                 newest = newest or each.delivered_at
-                if each.event in LISTENED_TO and not 200 <= each.status_code < 300:
+                # Whether it is suspended may have changed again since; that it was removed cannot.
+                is_old_news = each.event == "installation" and each.action != "deleted"
+                if each.event in LISTENED_TO and not is_old_news and not 200 <= each.status_code < 300:
                     await self._fetch(each)
             cursor = _cursor(answer)
             if not cursor or not listed:

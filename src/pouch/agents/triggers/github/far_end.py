@@ -1,6 +1,7 @@
 """GitHub as a place outside: who speaks for whom, what an event is about, what is told."""
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from pouch.agents.triggers.github.app import Acting, GitHub, read
 from pouch.agents.triggers.github.installations import house_of
@@ -47,13 +48,14 @@ class GitHubEnd:
         body = f"{told.text}\n\n{mark}"
         message, number = told.message, told.place["number"]
         if not message and told.is_again:
-            message = await _find(acting, number, mark)
+            message = await _find(acting, number, mark, told.since)
         if message:
             await acting.ask("PATCH", f"/issues/comments/{message}", {"body": body})
             return message
         return str(read(Made, await acting.ask("POST", f"/issues/{number}/comments", {"body": body})).id)
 
 
-async def _find(acting: Acting, number: str, mark: str) -> str:
-    found = read(list[Made], await acting.ask("GET", f"/issues/{number}/comments?per_page=100"))
+async def _find(acting: Acting, number: str, mark: str, since: str) -> str:
+    query = urlencode({"per_page": 100, "since": since})
+    found = read(list[Made], await acting.ask("GET", f"/issues/{number}/comments?{query}"))
     return next((str(each.id) for each in found if mark in (each.body or "")), "")

@@ -40,7 +40,7 @@ class Look:
             return Ignored("It does not speak to us any more.")
         is_pull = self._facts["happening"] == "pull_mention"
         about = await self._pull() if is_pull else await self._issue()
-        quoted = [*_first(about), *await self._talk(comment.id)]
+        quoted = [*_first(about), *await self._talk(about.comments, but=comment.id)]
         task = task_of(f"#{self._number} {about.title}", comment.body or "", f"@{comment.user.login}", quoted)
         found = await self._found(f"comment:{comment.id}", comment.user, task)
         return _on_branch(found, about) if isinstance(about, Pull) else found
@@ -54,7 +54,7 @@ class Look:
             return Ignored("Whoever put the label on may not start runs.")
         issue = await self._issue()
         wish = f"Do what this issue is about. For that it was given the label “{self._facts['label']}”."
-        quoted = [*_first(issue), *await self._talk(0)]
+        quoted = [*_first(issue), *await self._talk(issue.comments)]
         task = task_of(f"#{self._number} {issue.title}", wish, f"@{sender.login}", quoted)
         return await self._found(f"label:{self._delivery}", sender, task)
 
@@ -117,12 +117,17 @@ class Look:
     async def _pull(self) -> Pull:
         return read(Pull, await self._acting.ask("GET", f"/pulls/{self._number}"))
 
-    async def _talk(self, but: int) -> list[Quoted]:
-        path = f"/issues/{self._number}/comments?per_page={COMMENTS_READ}"
+    async def _talk(self, count: int, *, but: int = 0) -> list[Quoted]:
+        """The newest comments. GitHub lists the oldest first, a page at a time."""
+        last = max(-(-count // COMMENTS_READ), 1)
+        found: list[Written] = []
+        for page in range(max(last - 1, 1), last + 1):
+            path = f"/issues/{self._number}/comments?per_page={COMMENTS_READ}&page={page}"
+            found += read(list[Written], await self._acting.ask("GET", path))
         # Our own words are no news to an agent.
         return [
             Quoted("A comment", f"@{each.user.login}", each.body or "")
-            for each in read(list[Written], await self._acting.ask("GET", path))
+            for each in found[-COMMENTS_READ:]
             if each.id != but and each.user is not None and each.user.is_person and each.body
         ]
 

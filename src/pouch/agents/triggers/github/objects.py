@@ -11,6 +11,7 @@ class Issue(BaseModel):
     title: str = Field(default="", max_length=10_000)
     body: str | None = None
     user: Account | None = None
+    comments: int = 0
 
 
 class Named(BaseModel):
@@ -32,6 +33,7 @@ class Pull(Written):
     title: str = ""
     html_url: str = ""
     number: int = 0
+    comments: int = 0
     head: Side
     base: Side
 
