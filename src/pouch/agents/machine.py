@@ -111,7 +111,11 @@ class Machine:
 
     async def fetch(self, sandbox: Sandbox, repository: Repository, branch: str, before: Before) -> Cloned:
         """Clone, and begin the run's branch where the attempt before it ended."""
-        cloned = await clone(sandbox, replace(repository, ref=before.base_sha or repository.ref), self._sources)
+        repository = replace(repository, ref=before.base_sha or repository.ref)
+        if before.bundle is None and before.session is None:
+            # Nothing to put back, so no second sandbox is started.
+            return await clone(sandbox, repository, self._sources, begin=branch)
+        cloned = await clone(sandbox, repository, self._sources)
         await restore(sandbox, before.bundle, branch, before.session, bundled_branch=before.branch or branch)
         return replace(cloned, branch=before.branch or cloned.branch)
 

@@ -66,7 +66,10 @@ def main() -> None:
     git("remote", "add", "origin", address if not asked["is_local"] else "pouch:local", folder=WORK)
     fetched = "+refs/remotes/origin/*:refs/remotes/origin/*"
     git("fetch", "--quiet", "--no-recurse-submodules", f"file://{BASE}", fetched, folder=WORK)
-    git("checkout", "--quiet", *(["-B", branch] if branch else ["--detach"]), sha, folder=WORK)
+    begin = str(asked["begin"])
+    if begin and branch:
+        git("update-ref", f"refs/heads/{branch}", sha, folder=WORK)
+    git("checkout", "--quiet", *(["-B", begin or branch] if begin or branch else ["--detach"]), sha, folder=WORK)
     print(json.dumps({"base_sha": sha, "branch": branch, "locks": _locks(sha)}))  # noqa: T201 -- this is our answer
 
 

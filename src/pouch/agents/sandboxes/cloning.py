@@ -91,8 +91,8 @@ def check_ref(ref: str) -> str:
     return ref
 
 
-async def clone(sandbox: Sandbox, repository: Repository, sources: Sources) -> Cloned:
-    """Fill the workspace. Raises SourceRefused, CloneFailed, SandboxFailed."""
+async def clone(sandbox: Sandbox, repository: Repository, sources: Sources, *, begin: str = "") -> Cloned:
+    """Fill the workspace, and `begin` a branch there. Raises SourceRefused, CloneFailed, SandboxFailed."""
     address = check_address(repository.address, sources, has_key=repository.ssh is not None)
     ref = check_ref(repository.ref)
     mounts, environment = [], {"GIT_CONFIG_NOSYSTEM": "1", "GIT_HTTP_LOW_SPEED_LIMIT": "1000"}
@@ -113,6 +113,7 @@ async def clone(sandbox: Sandbox, repository: Repository, sources: Sources) -> C
     asked: dict[str, object] = {
         "address": address.text if address.host else "",
         "ref": ref,
+        "begin": check_ref(begin),
         "is_local": address.folder is not None,
         "authorization": authorization_of(repository) if address.ssh is None else "",
     }
