@@ -11,11 +11,12 @@ from starlette.routing import Route
 from pouch.agents import wishes
 from pouch.agents.artifacts import Artifact, content_of, find_artifact, list_artifacts, newest, read_whole
 from pouch.agents.asking import Asking, read_cap
-from pouch.agents.bill import bill_of
+from pouch.agents.bill import bill_of, keys_of
 from pouch.agents.diff import FileDiff, read_patch
 from pouch.agents.errors import NotEnoughCredits, WrongState
 from pouch.agents.events import events_after, last_events, last_question
 from pouch.agents.forgetting import FORGOTTEN, forget_run
+from pouch.agents.logs import printed, printing_events
 from pouch.agents.meter import counted
 from pouch.agents.sharing import count_links, end_links, share
 from pouch.agents.shown import figures_json
@@ -33,11 +34,12 @@ from pouch.base.languages import say
 from pouch.identity.people import find_person_with_id
 from pouch.identity.types import PersonId
 from pouch.identity.verification import need_verified
+from pouch.usage.by_keys import calls_with
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 from pouch.web.problems import problem_of
 
-Tab = Literal["timeline", "diff", "files", "cost"]
+Tab = Literal["timeline", "logs", "diff", "files", "cost"]
 EVENTS_SHOWN = 300
 PATCH_BYTES_MAX = 512 * 1024
 
@@ -229,6 +231,8 @@ class RunPages:
                 if is_all
                 else await last_events(db, run.id, limit=EVENTS_SHOWN)
             )
+            calls = await calls_with(db, run.organization_id, await keys_of(db, run.id))
+            logs = printed(await printing_events(db, run.id)) if tab == "logs" else []
             artifacts = await list_artifacts(db, run.id)
             links = await count_links(db, run.id)
             who = await find_person_with_id(db, PersonId(run.person_id))
@@ -243,7 +247,9 @@ class RunPages:
             run=bill.run,
             bill=bill,
             tab=tab,
-            items=items_of(events),
+            # What earlier steps cost stands with them, where they are shown.
+            items=items_of(events, [each for each in calls if is_all or (events and each[0] >= events[0].at)]),
+            logs=logs,
             earlier=events[0].seq - 1 if events and not is_all else 0,
             last_seq=events[-1].seq if events else 0,
             artifacts=artifacts,

@@ -1,12 +1,14 @@
 """A run's events as people read them: one sentence each, with what was printed behind it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from pouch.agents.events import RunEvent
 from pouch.agents.types import STATES, RunState
 from pouch.agents.words import Tone, reason_words, state_tone, state_words
+from pouch.base.money import ZERO, Money
+from pouch.web.filters import exact
 
 ICONS = (
     "message-square",
@@ -25,7 +27,7 @@ ICONS = (
     "shield-alert",
     "download",
     "git-commit-horizontal",
-    "file-text",
+    "coins",
 )
 """Every mark that can stand in a timeline; pages that are open draw new items from these."""
 _STATE_ICONS: Mapping[RunState, str] = {
@@ -64,6 +66,8 @@ class Item:
     code: str = ""
     quote: str = ""
     output: str = ""
+    cost: str = ""
+    """What a call of a model cost, as the ledger has it."""
 
     @property
     def clock(self) -> str:
@@ -71,9 +75,24 @@ class Item:
         return f"{self.at.astimezone(UTC):%H:%M:%S}"
 
 
-def items_of(events: Sequence[RunEvent]) -> list[Item]:
-    """The lines of these events; what says nothing to people has none."""
-    return [item for event in events if (item := item_of(event)) is not None]
+def items_of(events: Sequence[RunEvent], calls: Sequence[tuple[datetime, Money]] = ()) -> list[Item]:
+    """The lines of these events; what says nothing to people has none.
+
+    `calls` are the calls that the ledger charged, by their end: each stands with the step that it belongs to. A call is
+    charged before its agent hears the last of the answer, so what had ended by then is the step's.
+    """
+    left = list(calls)
+    found: list[Item] = []
+    for event in events:
+        item = item_of(event)
+        if item is None:
+            continue
+        if event.type == "usage":
+            costs = [cost for ended_at, cost in left if ended_at <= event.at]
+            del left[: len(costs)]
+            item = replace(item, cost=exact(sum(costs, ZERO)) if costs else "")
+        found.append(item)
+    return found
 
 
 def item_json(event: RunEvent) -> dict[str, object]:
@@ -113,6 +132,8 @@ def item_of(event: RunEvent) -> Item | None:  # noqa: C901, PLR0911, PLR0912 -- 
             return Item(seq, at, "file-diff", "Changed", code=_text(body, "path"))
         case "test_result":
             return Item(seq, at, "circle-check", text or "Ran the tests", "good" if body.get("passed") else "bad")
+        case "usage":
+            return Item(seq, at, "coins", _usage_words(body))
         case "git" if body.get("action") == "saved":
             return Item(seq, at, "download", _saved_words(body), "good", code=_text(body, "branch"))
         case "git":
@@ -121,8 +142,6 @@ def item_of(event: RunEvent) -> Item | None:  # noqa: C901, PLR0911, PLR0912 -- 
             return Item(seq, at, "shield-alert", text, "held")
         case "notice":
             return Item(seq, at, "triangle-alert", text, "held")
-        case "log":
-            return Item(seq, at, "file-text", "Printed", output=text) if text.strip() else None
         case "state":
             return _state_item(event)
         case _:
@@ -144,6 +163,11 @@ def _state_item(event: RunEvent) -> Item | None:
         f"{words}. {reason}" if reason else words,
         "" if tone == "live" else tone,
     )
+
+
+def _usage_words(body: Mapping[str, object]) -> str:
+    given, made = body.get("prompt_tokens"), body.get("completion_tokens")
+    return f"Asked the model: {given or 0:,} tokens in, {made or 0:,} out"
 
 
 def _saved_words(body: Mapping[str, object]) -> str:

@@ -177,7 +177,9 @@ async def _watch(database: "Database", run: "Run") -> "Run":
             bill = await bill_of(db, run, await clock(db))
         for event in events:
             seq = event.seq
-            if (item := item_of(event)) is not None:
+            if event.type == "log":
+                typer.echo(f"         {event.body.get('text', '')}".rstrip())
+            elif (item := item_of(event)) is not None:
                 typer.echo(" ".join(part for part in (item.clock, item.text, item.code) if part))
                 for text in (item.quote, item.output):
                     for line in text.splitlines():

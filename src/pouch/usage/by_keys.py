@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from pouch.base.database import Connection
@@ -20,6 +21,18 @@ class ModelUse:
     output: int
     reasoning: int
     charged: Money
+
+
+async def calls_with(db: Connection, organization_id: UUID, key_ids: Sequence[UUID]) -> list[tuple[datetime, Money]]:
+    """When each call ended, and what it cost, the first one first."""
+    rows = await db.execute(
+        """
+        SELECT finished_at, charged_nanos FROM usage_calls
+         WHERE organization_id = %s AND key_id = ANY(%s) ORDER BY finished_at, id
+        """,
+        (organization_id, list(key_ids)),
+    )
+    return [(ended_at, Money(charged)) for ended_at, charged in await rows.fetchall()]
 
 
 async def used_with(db: Connection, organization_id: UUID, key_ids: Sequence[UUID]) -> list[ModelUse]:

@@ -38,7 +38,7 @@ const figures = ({ data }) => {
 
 if (run) {
   const source = new EventSource(run.dataset.runEvents);
-  const types = "message thought tool_call tool_output file_change setup_log test_result git notice egress_denied log state";
+  const types = "message thought tool_call tool_output usage file_change setup_log test_result git notice egress_denied log state";
   for (const type of types.split(" ")) source.addEventListener(type, add);
   source.addEventListener("figures", figures);
   source.addEventListener("end", () => source.close());
