@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,11 +211,17 @@ async def test_from_a_mention_to_a_pull_request_and_from_its_review_to_a_push(to
     assert "Connected: acme." in await connect(town)
     number = github.issue("carol", title="Sums are wrong", body="2 + 3 gives -1.")
 
+    begun = time.monotonic()
     github.comment("alice", number, f"@{SLUG} please make the tests pass")
+    async with asyncio.timeout(WAIT_S):
+        while not town.upstream.seen:
+            await asyncio.sleep(0.02)
+    print(f"from the comment to the first call of the model: {time.monotonic() - begun:.2f} s")
     (run,) = await town.until_runs(1)
     assert (run["state"], run["trigger"], run["agent"]) == ("succeeded", "github", "coder"), run
     branch = run["work_branch"]
     told = await town.until(lambda: town.comment_of(number, "The work is in #"), "the pull request to be told of")
+    print(f"from the comment to the pull request told of: {time.monotonic() - begun:.2f} s")
     pulls = github.ask("alice", "GET", "/repos/acme/app/pulls?state=open")
     assert [each["head"]["ref"] for each in pulls] == [branch]
     pull = pulls[0]
