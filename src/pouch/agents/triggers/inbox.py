@@ -47,12 +47,14 @@ log = structlog.get_logger(__name__)
 async def receive(db: Connection, source: Source, delivery: str, house: str, facts: Mapping[str, str]) -> bool:
     """Store something that happened and ring for it. False when it was delivered before."""
     event_id = derived_id(f"{source}:{delivery}")
+    # Postgres keeps no NUL, and the far end decides what it sends.
+    facts = {name: value.replace("\x00", "") for name, value in facts.items()}
     stored = await db.execute(
         """
         INSERT INTO agent_trigger_events (id, source, delivery, house, facts) VALUES (%s, %s, %s, %s, %s)
         ON CONFLICT DO NOTHING  -- on either key: at the same moment the derived one may be seen first
         """,
-        (event_id, source, delivery, house, Jsonb(dict(facts))),
+        (event_id, source, delivery, house.replace("\x00", ""), Jsonb(facts)),
     )
     if stored.rowcount == 0:
         return False
