@@ -99,6 +99,27 @@ def test_the_coder_makes_a_real_commit_with_passing_tests_and_its_bill_adds_up(
     assert "agent-run-secret" not in str(events)
 
 
+def test_a_message_from_the_terminal_lets_a_finished_run_go_on(pouch: RunningPouch) -> None:
+    """The run of the test before: the same number and branch, more seconds, one more answer of the model."""
+    key = pouch.does("key", "add", ALICE, "follow-up", "--scope", "agents", "--scope", "inference").split()[-1]
+    (before,) = api(pouch, key, "GET", "/agent-runs").json()["runs"]
+    assert before["state"] == "succeeded"
+    assert "is queued" in pouch.does("agent", "say", ALICE, "1", "Look at it once more.")
+
+    def over() -> dict[str, Any] | None:
+        run: dict[str, Any] = api(pouch, key, "GET", f"/agent-runs/{before['id']}").json()
+        return run if run["state"] in OVER else None
+
+    after = until(over, what="the run to end again", timeout_s=120, log=pouch.log)
+    assert after["state"] == "succeeded", after
+    assert after["result"]["branch"] == before["result"]["branch"]
+    assert after["result"]["commits"][0] == before["result"]["commits"][0]
+    assert after["ran_s"] >= before["ran_s"]
+    refused = pouch.cli("agent", "say", ALICE, "99", "Hello?")
+    assert refused.returncode == 1
+    assert "no run 99" in refused.stdout + refused.stderr
+
+
 def test_only_the_operator_may_name_a_folder(pouch: RunningPouch, roots: Path) -> None:
     repository(roots / "private", GREETING)
     key = key_of(pouch, CAROL, is_operator=False)

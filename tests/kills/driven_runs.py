@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import httpx
 
@@ -62,13 +63,15 @@ price = {{ input = "0.01", output = "1000" }}
 class Coder:
     """The model: one commit with each call, then the end. It remembers nothing but what it is shown."""
 
+    steps: int = STEPS
+    pause_s: float = 0.3
     answered: int = 0
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one call."""
         done = sum(message.get("role") == "tool" for message in exchange.body["messages"])
-        command = f"echo {done} >> work.txt; git add -A; git commit -qm 'Step {done}'; sleep 0.3"
-        call = {"name": "bash", "arguments": f'{{"command": "{command if done < STEPS else "submit done"}"}}'}
+        command = f"echo {done} >> work.txt; git add -A; git commit -qm 'Step {done}'; sleep {self.pause_s}"
+        call = {"name": "bash", "arguments": f'{{"command": "{command if done < self.steps else "submit done"}"}}'}
         delta: dict[str, object] = {
             "tool_calls": [{"index": 0, "id": f"call_{done}", "type": "function", "function": call}]
         }
@@ -99,12 +102,21 @@ class Customer:
             await self._run(name, repository)
 
     async def _run(self, name: str, repository: str) -> None:
+        await self.see_through(await self.start(name, repository))
+
+    async def start(self, name: str, repository: str) -> str:
+        """Start one: its id."""
         asked = {"agent": "coder", "task": f"Do {name}.", "repository": repository, "model": MODEL, "cap_usd": "9"}
         answer = await self._ask("POST", "/api/v1/agent-runs", asked, key=name, is_owed=True)
         assert answer.status_code in {200, 201}, answer.text
-        await self._see_through(str(answer.json()["id"]))
+        return str(answer.json()["id"])
 
-    async def _see_through(self, run_id: str) -> None:
+    async def look(self, path: str) -> Any:
+        """What is at a path of the API."""
+        return (await self._ask("GET", path)).json()
+
+    async def see_through(self, run_id: str) -> None:
+        """Stay with one until it is over."""
         path = f"/api/v1/agent-runs/{run_id}"
         while True:
             run = (await self._ask("GET", path)).json()

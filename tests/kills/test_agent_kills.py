@@ -2,15 +2,18 @@
 
 import asyncio
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from kills.books import connected, say
-from kills.driven_runs import Coder, Customer, customers, toml
+from kills.driven_runs import OVER, Coder, Customer, customers, toml
 from kills.judged_runs import judge_runs
 from kills.storm import seed_of_this_run
 from kills.victims import Victim, kill, order_of
+from pouch.agents.sandboxes.place import mounts_below, places_root
 from support.pouch import POLL_S, RunningPouch
 from support.sandboxes import needs_bubblewrap, repository
 from support.upstream import fake_upstream
@@ -107,3 +110,49 @@ def tell(people: list[Customer], states: dict[str, int], coder: Coder) -> None:
     for each in people:
         say(f"{each.email}: {len(each.runs)} runs, interrupted {each.interrupted} times")
         say(f"  waited for credits {each.waited} times, {each.purchases} purchases")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+async def test_a_worker_killed_with_its_scratch_folder_costs_at_most_what_came_after_the_last_checkpoint(
+    tmp_path: Path,
+) -> None:
+    """The machine is gone: its processes and its disk. What was kept is there, and the run goes on from it."""
+    tmp_path.chmod(0o755)
+    source = str(repository(tmp_path / "sample", {"README.md": "# A sample\n"}))
+    async with fake_upstream() as upstream:
+        upstream.script = coder = Coder(steps=400, pause_s=0.1)
+        more = f'keep_work_every_s = 2\nlocal_roots = ["{tmp_path}"]'
+        with RunningPouch(toml=toml(upstream, more=more)) as pouch:
+            async with customers(pouch, ["alice@example.com"], random.Random(1), usd="15") as (alice,):
+                run_id = await alice.start("task", source)
+                path = f"/api/v1/agent-runs/{run_id}"
+                async with asyncio.timeout(PAST_LEASE_S):
+                    while not (kept := (await alice.look(path))["result"].get("commits")):
+                        await asyncio.sleep(0.2)
+                    await kill(pouch, "work")
+                    await asyncio.to_thread(lose_places, pouch.data_dir)
+                    while (run := await alice.look(path))["state"] not in OVER:
+                        await asyncio.sleep(0.5)
+                assert (run["state"], run["reason"]) == ("interrupted", "worker_lost")
+                assert len(run["result"]["commits"]) >= len(kept)
+                coder.steps = 0
+                await alice.see_through(run_id)
+                assert alice.runs[run_id] == "succeeded"
+                done = await alice.look(path)
+                assert [each["sha"] for each in kept] == [each["sha"] for each in done["result"]["commits"]][
+                    : len(kept)
+                ]
+                await holds_are_gone(pouch)
+                async with connected(pouch.ends.database_url) as db:
+                    problems, _ = await judge_runs(db, answered=coder.answered)
+                assert problems == []
+
+
+def lose_places(data_dir: Path) -> None:
+    """Take the disks of a machine's runs away."""
+    root = places_root(data_dir)
+    for mounted in mounts_below(root):
+        subprocess.run(["umount", "--lazy", mounted], check=False)
+    for place in root.iterdir():
+        shutil.rmtree(place, ignore_errors=True)
