@@ -223,6 +223,36 @@ async def test_nobody_overtakes_a_hold_that_may_wait(db: Connection) -> None:
     assert small.may_wait
 
 
+async def test_nobody_overtakes_a_hold_that_waits_for_a_limit(db: Connection) -> None:
+    alice, key = await account_with(db, "100"), new_id()
+    await set_limit(db, key, kind="key", cap=Money.parse("5"))
+    await post(db, [hold_of(alice, "3", key)])
+    big, small, other = await post_batch(
+        db, [hold_of(alice, "4", key), hold_of(alice, "1", key), hold_of(alice, "1", new_id())]
+    )
+    assert isinstance(big, Refused)
+    assert isinstance(small, Refused)
+    assert (big.source, small.source) == ("key_limit", "key_limit")
+    assert big.may_wait
+    assert small.may_wait
+    # Whoever does not spend for that key is not in its line.
+    assert other == Admitted()
+
+
+async def test_a_limit_that_comes_while_a_hold_is_open_does_not_count_it(db: Connection) -> None:
+    """It never held for it, so there is nothing of it to give back."""
+    alice, key = await account_with(db, "10"), new_id()
+    charged, given_back = hold_of(alice, "3", key), hold_of(alice, "2", key)
+    await post(db, [charged, given_back])
+    await set_limit(db, key, kind="key", cap=Money.parse("5"))
+    counted = hold_of(alice, "1", key)
+    await post(db, [counted])
+    await post(db, [Capture(charged, nanos("3")), Release(given_back)])
+    (limit,) = (await limits_of(db, [key]))[key]
+    assert (limit.spent, limit.held) == (ZERO, Money.parse("1"))
+    assert await check(db) == []
+
+
 async def test_a_purchase_is_posted_once_however_often_it_is_heard_of(db: Connection) -> None:
     alice = await account_with(db, "0")
     note = "Visa ending 4242"
