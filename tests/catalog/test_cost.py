@@ -78,6 +78,12 @@ def test_the_whole_input_chooses_the_tier_and_the_tier_prices_every_token() -> N
     assert cost_nanos(tiered, Counts(input=100_000, cache_read=100_001, output=5)) == 200_005
 
 
+def test_the_bound_is_the_dearest_of_the_tiers_in_reach_even_when_the_last_is_cheap() -> None:
+    tiers = Tier(100, {"input": 5_000_000}), Tier(200, {"input": 1_000_000})
+    tiered = price({"input": 2_000_000, "output": 1_000_000}, *tiers)
+    assert worst_case_nanos(tiered, input_tokens_max=300, output_tokens_max=0) == 1_500
+
+
 def test_a_tier_out_of_reach_does_not_raise_the_bound() -> None:
     tiered = price({"input": 1_000_000, "output": 1_000_000}, Tier(200_000, {"input": 2_000_000}))
     assert worst_case_nanos(tiered, input_tokens_max=200_000, output_tokens_max=0) == 200_000

@@ -242,14 +242,16 @@ async def test_nobody_overtakes_a_hold_that_waits_for_a_limit(db: Connection) ->
 async def test_a_limit_that_comes_while_a_hold_is_open_does_not_count_it(db: Connection) -> None:
     """It never held for it, so there is nothing of it to give back."""
     alice, key = await account_with(db, "10"), new_id()
-    charged, given_back = hold_of(alice, "3", key), hold_of(alice, "2", key)
+    await set_limit(db, alice, kind="organization", cap=Money.parse("10"))
+    charged, given_back = hold_of(alice, "3", alice, key), hold_of(alice, "2", alice, key)
     await post(db, [charged, given_back])
     await set_limit(db, key, kind="key", cap=Money.parse("5"))
-    counted = hold_of(alice, "1", key)
-    await post(db, [counted])
-    await post(db, [Capture(charged, nanos("3")), Release(given_back)])
+    # In one batch, so that the limit is at hand where the two are settled.
+    await post(db, [hold_of(alice, "1", alice, key), Capture(charged, nanos("3")), Release(given_back)])
     (limit,) = (await limits_of(db, [key]))[key]
     assert (limit.spent, limit.held) == (ZERO, Money.parse("1"))
+    (limit,) = (await limits_of(db, [alice]))[alice]
+    assert (limit.spent, limit.held) == (Money.parse("3"), Money.parse("1"))
     assert await check(db) == []
 
 
