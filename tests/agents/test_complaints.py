@@ -119,8 +119,9 @@ async def test_2_one_list_shows_every_run_with_what_it_spends_and_one_act_stops_
 
 async def test_3_each_charge_names_its_run_and_slice_and_each_state_says_whether_it_is_billed(house: House) -> None:
     run, claim = await house.running()
-    await house.pass_time(run, 75)
-    await house.beat(claim)
+    for _ in range(3):
+        await house.pass_time(run, 25)
+        await house.beat(claim)
     async with house.database.transaction() as db:
         await steps.end(db, claim, "succeeded", "")
         bill = await bill_of(db, await house.run(run), await clock(db))
@@ -129,6 +130,7 @@ async def test_3_each_charge_names_its_run_and_slice_and_each_state_says_whether
         )
         charges = await rows.fetchall()
     captured = [each for each in bill.slices if each.state == "captured"]
+    assert [(each.from_s, each.billed_to_s) for each in captured] == [(0, 60), (60, 75)]
     assert [(show_id("line", id_), amount) for id_, _, amount in charges] == [
         (each.line_id, each.charged.nanos) for each in captured
     ]
