@@ -424,10 +424,12 @@ def test_postgres_answers_as_the_model_does(shared_database_url: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_the_rules_answer_as_the_model_does_for_long() -> None:
     play(RulesAlone, examples=1500, steps=120)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_postgres_answers_as_the_model_does_for_long(shared_database_url: str) -> None:
     play(lambda: OnPostgres(shared_database_url), examples=100, steps=100)

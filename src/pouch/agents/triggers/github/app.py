@@ -94,14 +94,6 @@ class GitHub:
         answer = await self.as_app("POST", f"/app/installations/{installation}/access_tokens", asked)
         return Acting(self, full_name, read(_Token, answer).token)
 
-    async def repositories(self, installation: int) -> list[str]:
-        """The names of what an installation may touch, as many as fit on a page."""
-        asked: JsonValue = {"permissions": {"metadata": "read"}}
-        answer = await self.as_app("POST", f"/app/installations/{installation}/access_tokens", asked)
-        token = read(_Token, answer).token
-        found = await self.send(token, "GET", "/installation/repositories?per_page=100")
-        return [each.full_name for each in read(_Repositories, found).repositories]
-
     async def person_token(self, code: str, redirect_uri: str) -> str:
         """What a person's visit to GitHub gives us for a moment. Raises RefusedThere for a code that is not good."""
         asked: JsonValue = {
@@ -151,14 +143,6 @@ class Acting:
 
 class _Token(BaseModel):
     token: str
-
-
-class _Repository(BaseModel):
-    full_name: str
-
-
-class _Repositories(BaseModel):
-    repositories: list[_Repository]
 
 
 def read(kind: type[T], answer: Answer) -> T:
