@@ -21,9 +21,9 @@ from support.upstream import Exchange, FakeUpstream, chunk, usage, usage_chunk
 
 MODEL = "up/dear"
 STEPS = 5
-TOKENS = 20
-CALL = Money.parse("0.02")
-"""What each call costs: twenty tokens at a thousandth of a dollar."""
+TOKENS = 100
+CALL = Money.parse("0.10")
+"""What each call costs: a hundred tokens at a thousandth of a dollar. What somebody has at first is not one run's."""
 ENOUGH = Decimal("0.40")
 """Below it a customer whose run waits for credits buys some."""
 OVER = {"succeeded", "failed", "canceled", "timed_out", "interrupted"}
@@ -54,7 +54,7 @@ upstream = "up"
 upstream_model = "dear"
 name = "Dear"
 context_window = 200000
-max_tokens = 32
+max_tokens = 128
 price = {{ input = "0.01", output = "1000" }}
 """
 
@@ -90,7 +90,9 @@ class Customer:
     runs: dict[str, str] = field(default_factory=dict)
     """Each run's id, and the state that it came to."""
     waited: int = 0
-    """How often a run of theirs waited for credits in the middle of its work."""
+    """How often a run of theirs waited for credits."""
+    waited_within: int = 0
+    """How often in the middle of its work."""
     interrupted: int = 0
     """How often a run's machine was lost, and it was told to go on."""
     purchases: int = 0
@@ -128,7 +130,8 @@ class Customer:
                 return
             if run["state"] == "paused_no_credit":
                 assert run["reason"] == "credits", run
-                self.waited += run["ran_s"] > 0
+                self.waited += 1
+                self.waited_within += "running" in run["bill"]["seconds"]
                 await self._buy()
                 await self._ask("POST", f"{path}/resume")
             await asyncio.sleep(LOOK_EVERY_S)
