@@ -65,6 +65,9 @@ async def weather(folder: Path, *, runs: int, victims: dict[Victim, int], pause_
                 async with connected(pouch.ends.database_url) as db:
                     problems, states = await judge_runs(db, answered=coder.answered)
                 tell(people, states, coder)
+            # What killed workers left is swept after days; here it is in nobody's way.
+            await asyncio.to_thread(pouch.stop)
+            await asyncio.to_thread(lose_places, pouch.data_dir)
     assert problems == []
     assert sum(states.values()) == runs
     # What they began with, and bought to begin, is less than what their runs cost.
@@ -148,6 +151,8 @@ async def test_a_worker_killed_with_its_scratch_folder_costs_at_most_what_came_a
                 async with connected(pouch.ends.database_url) as db:
                     problems, _ = await judge_runs(db, answered=coder.answered)
                 assert problems == []
+            await asyncio.to_thread(pouch.stop)
+            await asyncio.to_thread(lose_places, pouch.data_dir)
 
 
 def lose_places(data_dir: Path) -> None:
