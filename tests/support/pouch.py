@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 import httpx
 
 from pouch.embedded.ends import FILE, Ends
+from support.postgres import quick_folder
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
@@ -53,7 +54,7 @@ class RunningPouch:
 
     def __init__(self, *, toml: str = "", environment: Mapping[str, str] | None = None) -> None:
         """`toml` is the text of pouch.toml; `environment` is added to ours, from which POUCH_* is taken out."""
-        self.folder = Path(tempfile.mkdtemp(prefix="pouch-run-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pouch-run-", dir=quick_folder()))
         # Postgres runs as another account when we are root, and must be able to pass.
         self.folder.chmod(0o711)
         self.data_dir = self.folder / "data"

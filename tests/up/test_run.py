@@ -17,6 +17,7 @@ from pouch.settings import Settings, SettingsError
 from pouch.up.errors import RoleRefused
 from pouch.up.ports import answers_ready
 from pouch.up.run import up
+from support.postgres import quick_folder
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +72,7 @@ async def truth(value: bool) -> bool:
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pouch-test-") as made:
+    with tempfile.TemporaryDirectory(prefix="pouch-test-", dir=quick_folder()) as made:
         Path(made).chmod(0o711)
         monkeypatch.setenv("STAND_INS", made)
         yield Path(made)

@@ -16,13 +16,14 @@ from pouch.embedded.postgres.errors import PostgresUnavailable
 from pouch.embedded.postgres.process import PostgresProcess
 from pouch.embedded.postgres.residents import residents
 from pouch.embedded.postgres.ways import choose_way
+from support.postgres import quick_folder
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pouch-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pouch-test-", dir=quick_folder()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
 

@@ -11,13 +11,14 @@ import pytest
 from pouch.embedded.postgres.errors import AlreadyRunning
 from pouch.embedded.postgres.running import owned_folder, running_postgres, started_postgres
 from pouch.settings import Settings
+from support.postgres import quick_folder
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pouch-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pouch-test-", dir=quick_folder()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
 

@@ -12,6 +12,7 @@ import pytest
 
 from pouch.embedded.postgres.ways import STATE
 from support.accounts import NOBODY, STRANGER, run_as
+from support.postgres import quick_folder
 
 PROGRAM = Path(__file__).with_name("start_once.py")
 LONG = "a-folder-name-of-forty-five-letters-in-a-row-"
@@ -22,7 +23,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only for root: Postgres 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every account may pass through, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="pouch-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pouch-test-", dir=quick_folder()) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
