@@ -66,9 +66,17 @@ def effective(settings: "Settings", environment: Mapping[str, str]) -> Iterator[
     yield _line("file", settings.config if is_there else "none, everything below is the default")
     for section, fields in settings.file:
         if isinstance(fields, BaseModel):
-            for name, value in fields:
-                yield _line(f"{section}.{type(fields).model_fields[name].alias or name}", value)
+            yield from _section(section, fields)
     yield from _upstreams(settings.file, environment)
+
+
+def _section(name: str, fields: BaseModel) -> Iterator[str]:
+    for own, value in fields:
+        path = f"{name}.{type(fields).model_fields[own].alias or own}"
+        if isinstance(value, BaseModel):
+            yield from _section(path, value)
+        else:
+            yield _line(path, value)
 
 
 def _upstreams(file: "File", environment: Mapping[str, str]) -> Iterator[str]:
