@@ -79,8 +79,8 @@ async def _serve(settings: Settings) -> None:
         # Most of what was built until now lives as long as the process: collections need not look through it each time.
         gc.collect()
         gc.freeze()
-        # A call makes some hundred objects and hardly a cycle: at the usual 700 a collection looks through the same ones
-        # at every second call, which is 9 of 150 µs.
+        # A call makes many objects and hardly a cycle: at the usual 700 the collector looks through the same ones at
+        # nearly every call, which is 9 of 150 µs.
         gc.set_threshold(GC_AFTER, 20, 20)
         await _Server(config, application.before_stop).serve()
 
