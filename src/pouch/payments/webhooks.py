@@ -10,6 +10,7 @@ from pouch.payments import events
 from pouch.payments.errors import NotSigned
 from pouch.payments.events import Inbox
 from pouch.payments.processor import Processor
+from pouch.web.bodies import read_raw
 
 PATH = "/webhooks/stripe"
 BODY_BYTES_MAX = 256 * 1024
@@ -37,7 +38,7 @@ class Webhooks:
 
         Whatever keeps us from storing it becomes a 5xx, so that it is sent again.
         """
-        body = await _read_body(request)
+        body = await read_raw(request, BODY_BYTES_MAX)
         if body is None:
             return PlainTextResponse("This is too long for an event.", 413)
         try:
@@ -48,12 +49,3 @@ class Webhooks:
             event_id = await events.receive(db, event, self._processor.mode)
         task = BackgroundTask(self._inbox.process, event_id) if event_id is not None else None
         return PlainTextResponse("Stored.", background=task)
-
-
-async def _read_body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return None
-    return bytes(body)

@@ -1,4 +1,4 @@
-"""Reading the JSON that a program posts."""
+"""Reading what a program posts: JSON, or the raw bytes that a signature covers."""
 
 import asyncio
 from typing import TypeVar
@@ -43,6 +43,16 @@ async def read_json(request: Request, kind: type[M]) -> M:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(_sentence(field, first["type"], first["msg"]), field=field or None) from None
+
+
+async def read_raw(request: Request, most: int) -> bytes | None:
+    """Read the bytes as they came, as a signature covers them; None as soon as there are more than `most`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
 
 
 def _sentence(field: str, kind: str, message: str) -> str:

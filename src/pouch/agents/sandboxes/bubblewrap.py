@@ -85,14 +85,7 @@ class Bubblewrap:
         # Another Pouch of this machine may have a run of the same name.
         group = Group(self._hierarchies, f"{spec.name}-{hashlib.sha256(os.fsencode(self._root)).hexdigest()[:12]}")
         sandbox = HostSandbox(spec, place, BubbleLauncher(place, group, spec.limits), self._outside, notify)
-        try:
-            await sandbox.open()
-        except BaseException as error:
-            await sandbox.destroy()
-            if not isinstance(error, OSError):
-                raise
-            raise SandboxFailed(f"The sandbox cannot be opened: {error.strerror or error}") from error
-        return sandbox
+        return await sandbox.opened()
 
 
 class BubbleLauncher:

@@ -86,14 +86,7 @@ class Docker:
     async def _open(self, spec: RunSpec, place: Place, notify: Notify) -> HostSandbox:
         launcher = DockerLauncher(place, self._image, spec.name, self._runtime)
         sandbox = HostSandbox(spec, place, launcher, self._outside, notify)
-        try:
-            await sandbox.open()
-        except BaseException as error:
-            await sandbox.destroy()
-            if not isinstance(error, OSError):
-                raise
-            raise SandboxFailed(f"The sandbox cannot be opened: {error.strerror or error}") from error
-        return sandbox
+        return await sandbox.opened()
 
 
 class DockerLauncher:

@@ -5,7 +5,7 @@ import contextlib
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 from pouch.agents import inside
 from pouch.agents.sandboxes.egress import EgressProxy
@@ -84,8 +84,19 @@ class HostSandbox:
         self._count = 0
         self._is_frozen = False
 
-    async def open(self) -> None:
-        """Set everything up that outlasts one program. Raises OSError, SandboxFailed."""
+    async def opened(self) -> Self:
+        """Itself, open. What cannot be opened is destroyed. Raises SandboxFailed."""
+        try:
+            await self._open()
+        except BaseException as error:
+            await self.destroy()
+            if not isinstance(error, OSError):
+                raise
+            raise SandboxFailed(f"The sandbox cannot be opened: {error.strerror or error}") from error
+        return self
+
+    async def _open(self) -> None:
+        """Set everything up that outlasts one program."""
         programs = self.place.folder / PROGRAMS
         # Ours may lie where only the worker can pass.
         shutil.copytree(inside.FOLDER, programs, dirs_exist_ok=True, ignore=_NOT_PROGRAMS)

@@ -13,12 +13,12 @@ from starlette.routing import Route
 from pouch.agents.triggers import inbox
 from pouch.agents.triggers.chat.workspaces import Workspaces, is_signed
 from pouch.agents.triggers.github.app import read
-from pouch.agents.triggers.github.webhook import read_body
 from pouch.agents.triggers.texts import Quoted, task_of
 from pouch.agents.triggers.types import Event, Found, House, Ignored, RefusedThere, Silent, Told
 from pouch.agents.triggers.wire import Wire
 from pouch.base.database import Connection, Database
 from pouch.base.errors import NotFound
+from pouch.web.bodies import read_raw
 
 PATH = "/webhooks/slack"
 BODY_BYTES_MAX = 1024 * 1024
@@ -83,7 +83,7 @@ class SlackWebhook:
         """200 for what is Slack's; 400 and no row for a bad or old signature."""
         if not self._secret:
             raise NotFound("There is nothing here.")
-        body = await read_body(request, BODY_BYTES_MAX)
+        body = await read_raw(request, BODY_BYTES_MAX)
         moment = request.headers.get("x-slack-request-timestamp", "")
         if body is None:
             return PlainTextResponse("This is too long.", 413)

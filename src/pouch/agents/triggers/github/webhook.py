@@ -12,6 +12,7 @@ from pouch.agents.triggers.github.installations import changed_there
 from pouch.agents.triggers.github.payloads import LISTENED_TO, first_look, read_payload
 from pouch.base.database import Database
 from pouch.base.errors import NotFound
+from pouch.web.bodies import read_raw
 
 PATH = "/webhooks/github"
 BODY_BYTES_MAX = 25 * 1024 * 1024
@@ -35,7 +36,7 @@ class GitHubWebhook:
         """202 for what is stored, now or before; 200 for what is nothing to us; 400 and no row for a bad signature."""
         if not self._secret:
             raise NotFound("There is nothing here.")
-        body = await read_body(request, BODY_BYTES_MAX)
+        body = await read_raw(request, BODY_BYTES_MAX)
         if body is None:
             return PlainTextResponse("This is too long for a delivery.", 413)
         if not is_signed(body, request.headers.get("x-hub-signature-256", ""), self._secret):
@@ -69,13 +70,3 @@ def is_signed(body: bytes, signature: str, secret: str) -> bool:
     """Whether the header's HMAC-SHA256 is that of the body."""
     expected = f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
     return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
-
-
-async def read_body(request: Request, most: int) -> bytes | None:
-    """The raw bytes, or None when there are too many."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            return None
-    return bytes(body)
