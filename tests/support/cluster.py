@@ -130,18 +130,20 @@ class FakeCluster:
     async def _start(self, job: Json) -> None:
         name, pod = job["metadata"]["name"], job["spec"]["template"]["spec"]
         labels = job["spec"]["template"]["metadata"]["labels"]
+        # Once for all containers: one that runs already must not find a program of its own half written.
+        volumes = {each["name"]: self._volume(name, each) for each in pod["volumes"]}
         statuses: list[Json] = []
         for container in pod["containers"]:
             state: Json = {"running": {}}
             if self.image_is_missing:
                 state = {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off pulling {container['image']}"}}
             else:
-                self.processes.setdefault(name, []).append(await self._run(name, pod, container))
+                self.processes.setdefault(name, []).append(await self._run(name, pod, container, volumes))
             statuses.append({"name": container["name"], "state": state})
         status = {"phase": "Pending" if self.image_is_missing else "Running", "containerStatuses": statuses}
         self.objects["pods"][name] = {"metadata": {"name": f"{name}-x", "labels": labels}, "status": status}
 
-    async def _run(self, name: str, pod: Json, container: Json) -> subprocess.Popen[bytes]:
+    async def _run(self, name: str, pod: Json, container: Json, volumes: Mapping[str, Path]) -> subprocess.Popen[bytes]:
         uid = str(pod["securityContext"]["runAsUser"])
         words = [
             "--unshare-net",
@@ -157,7 +159,6 @@ class FakeCluster:
             path = Path("/", link)
             words += ["--symlink", str(path.readlink()), str(path)] if path.is_symlink() else []
         words += ["--ro-bind", "/etc", "/etc", "--proc", "/proc", "--dev", "/dev"]
-        volumes = {each["name"]: self._volume(name, each) for each in pod["volumes"]}
         # Parents first, as a node mounts them.
         for mount in sorted(container["volumeMounts"], key=lambda each: str(each["mountPath"])):
             words += [
