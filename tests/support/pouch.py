@@ -20,6 +20,7 @@ import httpx
 
 from pouch.embedded.ends import FILE, Ends
 from support.postgres import quick_folder
+from support.prepared import copy_prepared
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
@@ -52,12 +53,19 @@ class RunningPouch:
     the end stops whatever still runs and forgets the folder.
     """
 
-    def __init__(self, *, toml: str = "", environment: Mapping[str, str] | None = None) -> None:
-        """`toml` is the text of pouch.toml; `environment` is added to ours, from which POUCH_* is taken out."""
+    def __init__(
+        self, *, toml: str = "", environment: Mapping[str, str] | None = None, from_nothing: bool = False
+    ) -> None:
+        """`toml` is the text of pouch.toml; `environment` is added to ours, from which POUCH_* is taken out.
+
+        `from_nothing`: without a data folder, as on a new machine; else with one whose tables are there already.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="pouch-run-", dir=quick_folder()))
         # Postgres runs as another account when we are root, and must be able to pass.
         self.folder.chmod(0o711)
         self.data_dir = self.folder / "data"
+        if not from_nothing:
+            copy_prepared(self.data_dir)
         self.port = quiet_port()
         self.log_file = self.folder / "log"
         config = self.folder / "pouch.toml"
