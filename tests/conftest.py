@@ -15,9 +15,20 @@ from psycopg.rows import TupleRow
 from pouch.migrate import migrate
 from support.postgres import at_database as at_database  # noqa: PLC0414 -- also for conftests below
 from support.postgres import throwaway_postgres
+from support.prepared import begin_session, end_session
 
 SLOW = ("journeys", "kills", "scale", "agents", "payments", "topups", "billing", "admin", "roo", "routes", "embedded")
 """Rooms whose files take longest. They begin first, so that none is left to run alone at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        begin_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        end_session()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

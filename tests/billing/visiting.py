@@ -10,6 +10,7 @@ from playwright.async_api import ConsoleMessage, Page, async_playwright
 from billing.site import OpenSite, Site
 from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
 from support.cards import serving
+from support.going import goes_again
 
 
 @asynccontextmanager
@@ -47,5 +48,5 @@ async def visited(
             await context.add_init_script(REPORT_VIOLATIONS)
             context.on("console", note)
             context.on("weberror", lambda error: complaints.append(str(error.error)))
-            yield site, await context.new_page(), complaints
+            yield site, goes_again(await context.new_page()), complaints
             await chromium.close()

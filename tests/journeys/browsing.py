@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
+from support.going import goes_again
 from support.pouch import RunningPouch
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -65,7 +66,7 @@ async def browsing(
     )
     context.set_default_timeout(PATIENCE_MS)
     await context.add_init_script(REPORT_VIOLATIONS)
-    page = await context.new_page()
+    page = goes_again(await context.new_page())
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     try:

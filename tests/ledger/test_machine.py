@@ -28,8 +28,9 @@ from ledger.model import Cap, Model
 from pouch.base.ids import new_id
 from pouch.base.money import Money
 from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS, balance, open_account, open_receivable
-from pouch.ledger.admission import EVER, AccountRow, Books, LimitKind, LimitRow, Period, judge, period_start
+from pouch.ledger.admission import judge, period_start
 from pouch.ledger.blocks import block
+from pouch.ledger.books import EVER, AccountRow, Books, LimitKind, LimitRow, Period
 from pouch.ledger.check import check
 from pouch.ledger.limits import limits_of, remove_limits, set_limit
 from pouch.ledger.operations import (

@@ -21,6 +21,12 @@ from pouch.migrate import MIGRATIONS, migrate
 from support.postgres import HASTY, quick_folder
 
 PASSWORD = "postgres.password"
+_SESSION = "POUCH_TEST_SESSION"
+
+
+def begin_session() -> None:
+    """Let the processes that this one starts share what is made. For the process that begins the tests."""
+    os.environ[_SESSION] = str(os.getpid())
 
 
 def copy_prepared(data_dir: Path) -> None:
@@ -36,8 +42,8 @@ def copy_prepared(data_dir: Path) -> None:
         subprocess.run(["cp", "-Rp", str(made / name), str(data_dir / name)], check=True)
 
 
-def forget_prepared() -> None:
-    """Remove what this test session made. For the process that began it."""
+def end_session() -> None:
+    """Remove what was made. For the process that began the tests."""
     shutil.rmtree(_folder(), ignore_errors=True)
 
 
@@ -57,8 +63,7 @@ async def _make(made: Path) -> None:
 
 def _folder() -> Path:
     """One for a session and its tables: whoever changes a migration, as the guards do, gets another."""
-    session = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
-    tables = hashlib.sha256(session.encode())
+    tables = hashlib.sha256(os.environ.get(_SESSION, str(os.getpid())).encode())
     for path in sorted(each for each in MIGRATIONS.iterdir() if each.is_file()):
         tables.update(path.name.encode() + path.read_bytes())
     folder = Path(quick_folder() or tempfile.gettempdir()) / f"pouch-prepared-{tables.hexdigest()[:16]}"

@@ -25,7 +25,7 @@ from pouch.identity.keys import KeyChange, add_key, change_key, find_key, list_k
 from pouch.identity.letters import tell_key_made
 from pouch.identity.people import find_person_with_id
 from pouch.identity.types import Caller, Key, KeyId
-from pouch.ledger.admission import Period
+from pouch.ledger.books import Period
 from pouch.usage.days import Spent, spent_by_key, spent_with
 from pouch.web.bodies import Body, read_json
 

@@ -19,7 +19,7 @@ from pouch.identity.keys import PERIOD_WORDS, add_key, find_key, list_keys, revo
 from pouch.identity.letters import tell_key_made
 from pouch.identity.types import SCOPES, KeyId, OrganizationId, Scope
 from pouch.identity.verification import need_verified
-from pouch.ledger.admission import Period
+from pouch.ledger.books import Period
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 from pouch.web.problems import problem_of

@@ -18,8 +18,8 @@ from pouch.identity.errors import KeyMadeBefore
 from pouch.identity.organizations import read_name
 from pouch.identity.playground import playground_names
 from pouch.identity.types import SCOPES, Caller, Key, KeyId, OrganizationId, Person, Scope
-from pouch.ledger.admission import Period
 from pouch.ledger.blocks import block, unblock
+from pouch.ledger.books import Period
 from pouch.ledger.limits import limits_of, remove_limits, set_limit
 from pouch.web.viewer import Viewer
 

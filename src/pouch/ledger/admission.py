@@ -20,14 +20,15 @@ In words. A batch is judged in the order its operations arrived, each seeing the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 from uuid import UUID
 
 from pouch.base.ids import derived_id
 from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
-from pouch.ledger.crossing import CrossingCause, CrossingRow, ThresholdRow, judge_crossing, top_up_of
+from pouch.ledger.books import EVER, AccountRow, Books, HoldRow, LimitKind, LimitRow, Period, TransferRow
+from pouch.ledger.crossing import CrossingCause, judge_crossing, top_up_of
 from pouch.ledger.operations import (
     Account,
     Admitted,
@@ -54,10 +55,6 @@ from pouch.ledger.operations import (
     debt_payment_id,
 )
 
-HoldState = Literal["open", "captured", "released", "expired"]
-LimitKind = Literal["run", "task", "key", "member", "organization"]
-Period = Literal["day", "week", "month", "ever"]
-
 REFUSAL_ORDER: dict[LimitKind, int] = {"run": 0, "task": 1, "key": 2, "member": 3, "organization": 4}
 SOURCES: dict[LimitKind, RefusalSource] = {
     "run": "run_limit",
@@ -68,92 +65,6 @@ SOURCES: dict[LimitKind, RefusalSource] = {
 }
 PAYS_DEBT: frozenset[TransferKind] = frozenset({"purchase", "refund", "dispute"})
 """Money for credits: it came, or it came back after a refund or a dispute."""
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class AccountRow:
-    """An organization's account as it is under lock."""
-
-    id: int
-    balance: int
-    held: int
-    changed: bool = False
-
-
-@dataclass(slots=True)
-class LimitRow:
-    """A limit as it is under lock. What is left is cap - spent."""
-
-    id: int
-    subject: UUID
-    kind: LimitKind
-    period: Period
-    cap: int
-    spent: int
-    held: int
-    period_start: datetime
-    changed: bool = False
-
-
-@dataclass(slots=True)
-class HoldRow:
-    """A hold as it is under its account's lock."""
-
-    account_id: int
-    amount: int
-    state: HoldState
-    lease_id: UUID | None
-    limit_ids: tuple[int, ...]
-    placed_at: datetime
-    captured: int = 0
-    overrun: int = 0
-
-
-@dataclass(slots=True)
-class TransferRow:
-    """A transfer as stored, or about to be."""
-
-    id: UUID
-    debit_id: int
-    credit_id: int
-    amount: int
-    kind: TransferKind
-    customer_id: int | None
-    balance_after: int | None
-    cause: UUID | None
-    note: str
-
-    def same_as(self, other: "TransferRow") -> bool:
-        """Whether both say the same; the balance after belongs to the moment, not to the content."""
-        return (self.debit_id, self.credit_id, self.amount, self.kind, self.cause) == (
-            other.debit_id,
-            other.credit_id,
-            other.amount,
-            other.kind,
-            other.cause,
-        )
-
-
-@dataclass(slots=True)
-class Books:
-    """All that a batch may touch, read under lock, and what judging it changes."""
-
-    at: datetime
-    customers: dict[UUID, AccountRow]
-    receivables: dict[UUID, AccountRow] = field(default_factory=dict)
-    limits: dict[UUID, list[LimitRow]] = field(default_factory=dict)
-    blocked: frozenset[UUID] = frozenset()
-    holds: dict[UUID, HoldRow] = field(default_factory=dict)
-    transfers: dict[UUID, TransferRow] = field(default_factory=dict)
-    thresholds: dict[UUID, ThresholdRow] = field(default_factory=dict)
-
-    new_holds: list[UUID] = field(default_factory=list)
-    closed_holds: list[UUID] = field(default_factory=list)
-    new_transfers: list[TransferRow] = field(default_factory=list)
-    new_crossings: list[CrossingRow] = field(default_factory=list)
-    queued: set[UUID] = field(default_factory=set)
-    """Budgets that an earlier hold of this batch waits for."""
 
 
 def judge(books: Books, operations: Sequence[Operation]) -> list[Answer]:

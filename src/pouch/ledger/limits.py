@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pouch.base.database import Connection
 from pouch.base.money import ZERO, Money
-from pouch.ledger.admission import EVER, LimitKind, Period
+from pouch.ledger.books import EVER, LimitKind, Period
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from pouch.base.arrays import int8s, texts, time, times, uuids
 from pouch.base.database import Connection
 from pouch.base.ids import new_id
 from pouch.base.trips import Executor
-from pouch.ledger.admission import EVER, AccountRow, Books, HoldRow, LimitRow, TransferRow, judge
+from pouch.ledger.admission import judge
+from pouch.ledger.books import EVER, AccountRow, Books, HoldRow, LimitRow, TransferRow
 from pouch.ledger.crossing import ThresholdRow
 from pouch.ledger.errors import PostingMismatch, Refusal
 from pouch.ledger.operations import (

@@ -14,9 +14,19 @@ page.addEventListener("click", (event) => {
     find(`#${button.getAttribute("commandfor")}`)[button.matches("[command=close]") ? "close" : "showModal"]();
 });
 
+// What was typed is not lost when a page loads itself again, and whoever is on the way to another page is not called
+// back. A download looks the same as going away: after ten seconds the page knows that it stayed.
+let busy = 0;
+page.oninput = () => busy++;
+onbeforeunload = () => {
+  busy++;
+  setTimeout(() => busy--, 1e4);
+};
+const reload = () => (busy || find(":modal, :popover-open") ? setTimeout(reload, 2e3) : location.reload());
+
 // A page about something that is still under way looks again. Without script, a refresh in its head does that.
 const waiting = find("[data-reload-s]");
-if (waiting) setTimeout(() => location.reload(), 1000 * waiting.dataset.reloadS);
+if (waiting) setTimeout(reload, 1000 * waiting.dataset.reloadS);
 
 // A dialog that was opened from a menu cannot give the focus back to a menu that has closed: its button takes it.
 page.addEventListener("close", ({ target }) => {
@@ -34,10 +44,7 @@ line();
 const { events } = page.body.dataset;
 if (events && navigator.locks) {
   const tabs = new BroadcastChannel(events);
-  let busy, asked, end, told = {};
-  // What was typed is not lost, and whoever is on the way to another page is not called back.
-  onbeforeunload = page.oninput = () => { busy = 1; };
-  const reload = () => (busy || find(":modal, :popover-open") ? setTimeout(reload, 2e3) : location.reload());
+  let asked, end, told = {};
   const show = (news) => {
     for (const name in news) {
       for (const part of page.querySelectorAll(`[data-${name}]`)) part.textContent = news[name];

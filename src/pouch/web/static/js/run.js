@@ -1,5 +1,8 @@
 // An open run: what happens is added to its timeline, its figures follow. Without script the page loads itself again.
 const run = document.querySelector("[data-run-events]"), list = document.getElementById("timeline");
+// Whoever is on the way to another page is not called back.
+let leaving = false;
+addEventListener("beforeunload", () => (leaving = true));
 
 const add = ({ data, lastEventId }) => {
   const item = JSON.parse(data);
@@ -31,7 +34,7 @@ const figures = ({ data }) => {
     badge.textContent = now.shown.state;
     badge.className = `badge badge--${now.shown.tone || "plain"}`;
     if (!document.getElementById("message")?.value && !document.querySelector(":modal, :popover-open"))
-      setTimeout(() => location.reload(), 300);
+      setTimeout(() => leaving || location.reload(), 300);
     run.dataset.runNow = now.state;
   }
 };
