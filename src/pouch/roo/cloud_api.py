@@ -7,20 +7,17 @@ from starlette.routing import BaseRoute, Route
 
 from pouch.base.database import Database
 from pouch.base.ids import show_id
-from pouch.identity.session_tokens import SessionTokens
 from pouch.identity.token_ring import TokenRing
 from pouch.ledger.accounts import balance
-from pouch.roo.bearer import CLOUD_API, holder
-from pouch.roo.clerk import TOKEN_LIFETIME_S
+from pouch.roo.bearer import CLOUD_API, bearer, holder
 
 
 class CloudApi:
     """GET /api/extension/credit-balance, /api/extension/bridge/config and /api/cloud-agents."""
 
-    def __init__(self, database: Database, ring: TokenRing, tokens: SessionTokens, *, site_url: str) -> None:
+    def __init__(self, database: Database, ring: TokenRing, *, site_url: str) -> None:
         self._database = database
         self._ring = ring
-        self._tokens = tokens
         self._site_url = site_url
 
     def routes(self) -> list[BaseRoute]:
@@ -39,11 +36,19 @@ class CloudApi:
         return answer({"balance": orjson.Fragment(has.available.decimal())})
 
     async def bridge(self, request: Request) -> Response:
-        """Where editors before 3.50 would connect to be driven from elsewhere. Their settings say that this is off."""
+        """Where editors before 3.50 would connect to be driven from elsewhere. Their settings say that this is off.
+
+        The token in it is the one that was shown: only a client token makes session tokens, so that one that got into
+        wrong hands ends after its two minutes.
+        """
         who = await holder(request, self._ring, CLOUD_API)
-        organization_id = None if who.is_personal else who.organization_id
-        token = self._tokens.make(who.device_id, who.person_id, organization_id, lifetime_s=TOKEN_LIFETIME_S)
-        return answer({"userId": show_id("usr", who.person_id), "socketBridgeUrl": self._site_url, "token": token})
+        return answer(
+            {
+                "userId": show_id("usr", who.person_id),
+                "socketBridgeUrl": self._site_url,
+                "token": bearer(request),
+            }
+        )
 
     async def agents(self, request: Request) -> Response:
         """The agents that an editor could start: none, they are started on the Agents page."""

@@ -57,7 +57,7 @@ class RooRoom:
             SharingApi(database, ring, links, site_url=settings.url),
             TaskPages(web, database, links),
             SharedPage(web, database, links),
-            CloudApi(database, ring, tokens, site_url=settings.url),
+            CloudApi(database, ring, site_url=settings.url),
         )
 
     def routes(self) -> list[BaseRoute]:
