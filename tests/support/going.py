@@ -21,5 +21,5 @@ def goes_again(page: Page) -> Page:
                 raise
             return await first(url, **options)
 
-    page.goto = goto  # type: ignore[assignment, method-assign]  # the same words, less exactly
+    page.goto = goto  # type: ignore[method-assign]  # the same words, less exactly
     return page
