@@ -105,6 +105,38 @@ async def test_a_link_for_the_organization_is_for_its_members(
     assert (refused["success"], "sharing is not enabled" in refused["error"]) == (False, True)
 
 
+async def test_links_that_are_out_open_nothing_while_the_owners_let_none_be_made(
+    stage: Stage, http: httpx.AsyncClient, browser: Browser, telling: Telling, alice: Somebody
+) -> None:
+    """The switch is the owners' way to close what a member shared; switched on again, the same links work again."""
+    owner = await stage.somebody()
+    organization = await harbor(stage, owner, alice)
+    page = f"/organizations/{show_id('org', organization.id)}/editors"
+    no_links: dict[str, str] = {"records_tasks": "on", "allows_all": "on", "share_days": "30"}
+    for_members = no_links | {"shares_tasks": "on"}
+    for_anybody = for_members | {"shares_publicly": "on"}
+    telling.extension.organization_id = show_id("org", organization.id)
+    async with stage.client() as client:
+        owners = Browser(client, stage, owner)
+        await owners.post(page, for_anybody)
+        await telling.extension.refresh()
+        await tell_a_task(telling)
+        links = [urlsplit((await telling.share(each)).json()["shareUrl"]).path for each in ("organization", "public")]
+        own = await address_of(browser, telling)
+
+        async def opened(decided: dict[str, str]) -> tuple[int, int, int]:
+            """For a member, for a stranger, and how many links the person is told open nothing."""
+            assert (await owners.post(page, decided)).status_code == 303
+            closed = (await browser.get(own)).text.count("the link opens nothing")
+            return (await browser.get(links[0])).status_code, (await http.get(links[1])).status_code, closed
+
+        assert await opened(for_anybody) == (200, 200, 0)
+        assert await opened(for_members) == (200, 404, 1)
+        assert await opened(no_links | {"shares_publicly": "on"}) == (404, 404, 2)
+        assert await opened(no_links) == (404, 404, 2)
+        assert await opened(for_anybody) == (200, 200, 0)
+
+
 async def test_a_task_that_is_not_kept_is_sent_and_then_shared(browser: Browser, telling: Telling) -> None:
     """What the editor does when Share is answered with 404; the history stays off."""
     await telling.extension.change({"taskSyncEnabled": False})

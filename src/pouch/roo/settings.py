@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from psycopg.types.json import Jsonb
 
@@ -42,6 +43,10 @@ class OrganizationSettings:
     """The providers that editors may use, each with its models; without any, all of its models."""
     hidden_mcps: tuple[str, ...] = ()
     hides_marketplace: bool = False
+
+    def lets(self, visibility: Literal["organization", "public"]) -> bool:
+        """Whether such links may be made, and open something."""
+        return self.shares_tasks and (visibility == "organization" or self.shares_publicly)
 
 
 async def person_settings(db: Connection, person_id: PersonId) -> PersonSettings:

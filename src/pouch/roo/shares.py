@@ -14,6 +14,11 @@ from pouch.identity.types import OrganizationId, PersonId
 Visibility = Literal["organization", "public"]
 PURPOSE = "task-share"
 _OPEN = "s.revoked_at IS NULL AND s.expires_at > now()"
+# The owners' word holds for links that are out, too. Without a row it is what `OrganizationSettings` begins with.
+_LET = """
+coalesce(o.shares_tasks, true)
+AND (s.visibility = 'organization' OR coalesce(o.shares_publicly, own.personal_of IS NOT NULL))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,15 @@ async def shares_of(db: Connection, task_id: UUID) -> list[Share]:
 
 
 async def find_shared(db: Connection, share_id: UUID) -> SharedTask:
-    """What a link leads to. Raises NotFound once it has ended."""
+    """What a link leads to. Raises NotFound once it has ended, and while the owners let no such link be made."""
     rows = await db.execute(
         f"""
         SELECT s.id, s.task_id, s.visibility, s.created_at, s.expires_at, t.person_id, t.organization_id
-          FROM roo_shares s JOIN roo_tasks t ON t.id = s.task_id AND t.deleted_at IS NULL
-         WHERE s.id = %s AND {_OPEN}
+          FROM roo_shares s
+          JOIN roo_tasks t ON t.id = s.task_id AND t.deleted_at IS NULL
+          JOIN identity_organizations own ON own.id = t.organization_id
+          LEFT JOIN roo_organization_settings o ON o.organization_id = t.organization_id
+         WHERE s.id = %s AND {_OPEN} AND {_LET}
         """.encode(),
         (share_id,),
     )

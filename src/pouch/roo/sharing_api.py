@@ -48,7 +48,7 @@ class SharingApi:
                 return answer({"success": False, "error": NOT_PUBLIC})
             task = await find_own(db, who.person_id, task_id)
             own = await organization_settings(db, task.organization_id, is_personal=task.is_personal)
-            if not own.shares_tasks or (visibility == "public" and not own.shares_publicly):
+            if not own.lets(visibility):
                 return answer({"success": False, "error": NOT_ENABLED})
             share, is_new = await share_task(db, task.id, visibility, days=own.share_days)
         return answer(
