@@ -134,6 +134,39 @@ async def test_carol_reads_nothing_of_alices_and_bob_only_what_the_owners_let_hi
     assert (await browser.get(own)).status_code == 200
 
 
+async def test_a_person_is_told_where_members_see_what_they_do(
+    stage: Stage, browser: Browser, telling: Telling, alice: Somebody
+) -> None:
+    """On the way in, in the list and on the task: a page never says that only they see it when others do."""
+    organization = await harbor(stage, alice)
+    page = f"/organizations/{show_id('org', organization.id)}/editors"
+    on = {"records_tasks": "on", "allows_all": "on", "share_days": "30"}
+    await browser.post(page, on)
+    telling.extension.organization_id = show_id("org", organization.id)
+    await telling.extension.refresh()
+    await tell_a_task(telling)
+    task = await address_of(browser, telling)
+
+    async def told() -> list[bool]:
+        way_in, listed, shown = [
+            main_of(await browser.get(each)) for each in (Extension(telling.extension.http).page(), "/tasks", task)
+        ]
+        return [
+            "Its members see the tasks that you do for it." in way_in,
+            "is seen by all their members: Harbor." in listed,
+            "All members of Harbor see this task" in shown,
+            "Only you see it" not in listed,
+            "Nobody else can see this task" not in shown,
+        ]
+
+    assert await told() == [False] * 5
+    await browser.post(page, on | {"members_see_tasks": "on"})
+    assert await told() == [True] * 5
+    # Nothing more is kept, and what was is still seen.
+    await browser.post(page, {"members_see_tasks": "on", "allows_all": "on", "share_days": "30"})
+    assert await told() == [True] * 5
+
+
 async def test_a_deleted_task_is_gone_and_its_editor_does_not_bring_it_back(
     stage: Stage, browser: Browser, telling: Telling
 ) -> None:

@@ -17,6 +17,7 @@ from pouch.identity.types import OrganizationId, PersonId
 from pouch.identity.verification import need_verified
 from pouch.roo.callbacks import EditorCallback, read_editor_callback, with_code
 from pouch.roo.clerk import Desk
+from pouch.roo.settings import onlookers_of
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 from pouch.web.viewer import Viewer
@@ -120,11 +121,13 @@ class EditorPages:
     ) -> Response:
         async with self._database.transaction() as db:
             memberships = await memberships_of(db, PersonId(viewer.person_id))
+            onlookers = await onlookers_of(db, PersonId(viewer.person_id))
         return await self._web.page(
             request,
             "roo/editor_sign_in.html",
             callback=callback,
             memberships=memberships,
+            onlookers=[organization_id for organization_id, _ in onlookers],
             models=models,
             show_id=show_id,
         )

@@ -162,6 +162,24 @@ async def change_organization_settings(
     return await organization_settings(db, organization_id, is_personal=False)
 
 
+async def onlookers_of(db: Connection, person_id: PersonId) -> list[tuple[OrganizationId, str]]:
+    """The organizations whose members see tasks that this person did, or does, for them; by name."""
+    rows = await db.execute(
+        """
+        SELECT o.id, o.name
+          FROM roo_organization_settings s JOIN identity_organizations o ON o.id = s.organization_id
+         WHERE s.members_see_tasks AND (
+               s.records_tasks AND EXISTS (SELECT FROM identity_memberships m
+                                            WHERE m.organization_id = o.id AND m.person_id = %(person)s)
+               OR EXISTS (SELECT FROM roo_tasks t
+                           WHERE t.organization_id = o.id AND t.person_id = %(person)s AND t.deleted_at IS NULL))
+         ORDER BY o.name, o.id
+        """,
+        {"person": person_id},
+    )
+    return [(row[0], row[1]) for row in await rows.fetchall()]
+
+
 async def records_tasks(
     db: Connection, person_id: PersonId, organization_id: OrganizationId, *, is_personal: bool
 ) -> bool:

@@ -14,7 +14,7 @@ from pouch.base.signed_ids import SignedIds
 from pouch.identity.profiles import memberships_of
 from pouch.identity.types import PersonId
 from pouch.roo.conversation import lines_of
-from pouch.roo.settings import organization_settings, person_settings
+from pouch.roo.settings import onlookers_of, organization_settings, person_settings
 from pouch.roo.shares import end_share, share_task, shares_of
 from pouch.roo.sharing_api import NOT_ENABLED, NOT_PUBLIC, read_visibility
 from pouch.roo.tasks import PAGE, Reader, Task, delete_task, delete_tasks, find_own, find_task, list_tasks, messages_of
@@ -62,6 +62,7 @@ class TaskPages:
         async with self._database.transaction() as db:
             tasks = await list_tasks(db, await reader_of(db, viewer), query=query, before=before)
             settings = await person_settings(db, PersonId(viewer.person_id))
+            onlookers = await onlookers_of(db, PersonId(viewer.person_id))
         return await self._web.page(
             request,
             "roo/tasks.html",
@@ -70,6 +71,7 @@ class TaskPages:
             query=query,
             is_first=before is None,
             settings=settings,
+            onlookers=[name for _, name in onlookers],
             show_id=show_id,
             done=DONE.get(request.query_params.get("done", "")),
         )
