@@ -12,7 +12,7 @@ from pouch.base.money import Money
 from pouch.payments.checkout import UNPAID_PER_HOUR_MAX, Checkout
 from pouch.payments.errors import AttemptReused, ProcessorRefused
 from pouch.payments.purchases import add_purchase, find_purchase, list_purchases
-from pouch.payments.types import Order
+from pouch.payments.types import Order, Purchase
 from pouch.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -142,12 +142,28 @@ async def test_no_answer_leaves_the_purchase_as_it_was_and_the_next_try_uses_the
 
 
 async def test_a_definite_no_fails_the_purchase(shop: Shop) -> None:
-    """The operator's key is wrong: nothing was made, and waiting does not help."""
-    pouch = Pouch(shop.database, api_base=shop.cards.api_base, secret_key="sk_test_wrong")
+    """A page that would live longer than the processor lets it: nothing was made, and waiting does not help."""
+    purchase = await without_page(shop)
+    await shop.change("UPDATE payment_purchases SET session_expires_at = now() + interval '3 days'")
     with pytest.raises(ProcessorRefused, match="Nothing was charged"):
-        await shop.start(pouch=pouch)
-    assert (await shop.start()).state == "failed"
+        await shop.start()
+    assert (await shop.now(purchase)).state == "failed"
     assert (await shop.start(attempt="second")).state == "open"
+
+
+async def test_a_key_that_is_not_taken_fails_nothing(shop: Shop) -> None:
+    """The operator is rolling it: the purchase waits, and its page is there once the key is."""
+    purchase = await without_page(shop)
+    assert purchase.state == "created"
+    assert (await shop.start()).state == "open"
+
+
+async def without_page(shop: Shop) -> Purchase:
+    """Begun while the operator's key is wrong."""
+    pouch = Pouch(shop.database, api_base=shop.cards.api_base, secret_key="sk_test_wrong")
+    purchase = await shop.start(pouch=pouch)
+    await pouch.processor.close()
+    return purchase
 
 
 async def test_a_page_made_under_another_name_is_looked_up_and_not_made_twice(shop: Shop) -> None:

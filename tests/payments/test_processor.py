@@ -9,7 +9,7 @@ import pytest
 from payments.far_end import FarEnd
 from payments.shop import Pouch, Shop
 from pouch.embedded.cards.delivery import sign
-from pouch.payments.errors import NoSuchObject, NotSigned, ProcessorRefused, ProcessorSilent
+from pouch.payments.errors import KeyNotTaken, NoSuchObject, NotSigned, ProcessorRefused, ProcessorSilent
 from pouch.payments.processor import Processor
 from pouch.payments.types import Mode, card_name
 
@@ -42,8 +42,10 @@ async def test_unknown_and_refused_are_told_apart(shop: Shop) -> None:
     with pytest.raises(NoSuchObject):
         await shop.pouch.processor.find_session("cs_test_nowhere")
     wrong_key = Pouch(shop.database, api_base=shop.cards.api_base, secret_key="sk_test_wrong").processor
-    with pytest.raises(ProcessorRefused):
+    with pytest.raises(KeyNotTaken):
         await wrong_key.find_session("cs_test_nowhere")
+    with pytest.raises(ProcessorRefused):
+        await shop.pouch.processor.detach("pm_nowhere")
     no_stripe = Pouch(shop.database, api_base=f"{shop.cards.api_base}/nowhere").processor
     with pytest.raises(ProcessorSilent):
         await no_stripe.find_session("cs_test_nowhere")

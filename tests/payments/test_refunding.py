@@ -3,12 +3,16 @@
 import asyncio
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from payments.far_end import FarEnd
 from payments.shop import OpenShop, Pouch, Shop
 from pouch.base.errors import InvalidInput
 from pouch.base.money import ZERO, Money
+from pouch.payments import refunds
 from pouch.payments.errors import NotRefundable
+from pouch.payments.refunds import Refund
+from pouch.payments.types import Purchase
 from support.cards import uses_sdk
 
 pytestmark = [pytest.mark.anyio, uses_sdk]
@@ -122,6 +126,83 @@ async def test_a_refused_refund_gives_the_credits_back(shop: Shop) -> None:
     assert (refund.state, refund.held) == ("failed", ZERO)
     assert (await shop.has()).available == Money.parse("10")
     assert "refund_failed" in await shop.mails()
+
+
+async def lose_answer(shop: Shop, purchase: Purchase, usd: str) -> Refund:
+    """The processor refunds, and its answer never comes."""
+    async with FarEnd.before(shop.cards.api_base) as far_end:
+        far_end.trouble = "cut"
+        away = Pouch(shop.database, api_base=far_end.url, timeout_s=0.5)
+        refund = await shop.refund(purchase, usd, pouch=away)
+        await away.processor.close()
+    assert refund.state == "unknown"
+    assert await shop.count("cards_refunds") == 1
+    return refund
+
+
+async def carry_out(shop: Shop, refund: Refund, pouch: Pouch | None = None) -> str:
+    """A worker takes it up. What it is then."""
+    await shop.change("UPDATE payment_refunds SET due_at = now()")
+    await (pouch or shop.pouch).refunding.carry_out(refund.id)
+    async with shop.database.transaction() as db:
+        return (await refunds.get_refund(db, refund.id)).state
+
+
+async def test_a_key_that_is_not_taken_is_no_answer_to_an_unknown_refund(shop: Shop) -> None:
+    """Refunded, the answer lost, and then the operator rolled the key: nobody gets the money and the credits."""
+    purchase = await shop.buy("10.00")
+    refund = await lose_answer(shop, purchase, "4.00")
+    rolled = Pouch(shop.database, api_base=shop.cards.api_base, secret_key="sk_test_rolled")
+    assert await carry_out(shop, refund, rolled) == "unknown"
+    await rolled.processor.close()
+    assert (await shop.has()).available == Money.parse("6")
+    assert await carry_out(shop, refund) == "succeeded"
+    assert (await shop.has()).posted == Money.parse("6")
+    assert "refund_failed" not in await shop.mails()
+    await shop.assert_clean()
+
+
+async def test_a_refusal_is_believed_only_after_a_look(shop: Shop) -> None:
+    """Refunded whole, the answer lost, the key forgotten early: the second request is refused because of the first."""
+    purchase = await shop.buy("10.00")
+    refund = await lose_answer(shop, purchase, "10.00")
+    await shop.change("DELETE FROM cards_requests")
+    assert await carry_out(shop, refund) == "succeeded"
+    assert (await shop.has()).posted == ZERO
+    assert (await shop.now(purchase)).state == "refunded"
+    await shop.assert_clean()
+
+
+async def test_a_processor_that_does_not_know_the_payment_says_nothing_of_its_refund(shop: Shop) -> None:
+    """The operator named another account for a while."""
+    purchase = await shop.buy("10.00")
+    refund = await lose_answer(shop, purchase, "4.00")
+    await shop.change("UPDATE payment_purchases SET payment_id = 'pi_of_the_other_account'")
+    assert await carry_out(shop, refund) == "unknown"
+    await shop.change("UPDATE payment_purchases SET payment_id = %s", purchase.payment_id)
+    assert await carry_out(shop, refund) == "succeeded"
+    assert (await shop.has()).posted == Money.parse("6")
+    await shop.assert_clean()
+
+
+async def test_a_refund_that_was_given_up_and_is_alive_takes_the_credits(shop: Shop) -> None:
+    """It was looked for before the processor's list had it."""
+    purchase = await shop.buy("10.00")
+    refund = await lose_answer(shop, purchase, "4.00")
+    await shop.change("UPDATE payment_refunds SET created_at = now() - interval '21 hours'")
+    await shop.change("UPDATE cards_refunds SET metadata = '{}'")
+    assert await carry_out(shop, refund) == "failed"
+    assert (await shop.has()).available == Money.parse("10")
+    await shop.spend("9")
+    mark = Jsonb({"refund": refund.shown_id})
+    await shop.change("UPDATE cards_refunds SET metadata = %s", mark)
+    for _ in range(2):
+        await shop.deliver("refund.created")
+    (after,) = await shop.refunds(purchase)
+    assert (after.state, after.taken, after.owed) == ("succeeded", Money.parse("1"), Money.parse("3"))
+    assert (await shop.now(purchase)).state == "part_refunded"
+    assert await shop.mails() == ["purchase", "refund_failed", "refund"]
+    await shop.assert_clean()
 
 
 async def test_a_refund_of_spent_credits_becomes_a_debt_that_the_next_purchase_pays(shop: Shop) -> None:

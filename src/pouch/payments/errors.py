@@ -7,6 +7,7 @@ PouchError
 ├── NotRefundable       409  nothing of the purchase can be refunded now
 ├── RefundChanged       409  another amount would go to the card than the page said
 ├── ProcessorSilent     503  no answer: it may have happened, so the same request with the same key goes again
+│   └── KeyNotTaken          our API key is not taken, which says nothing about what was sent before
 └── ProcessorRefused    503  a definite no; nothing happened, and repeating it changes nothing
     ├── KeyReused            the key belongs to a request with other content: look up what that made
     ├── NoSuchObject         the processor does not know the id
@@ -81,6 +82,14 @@ class ProcessorSilent(Unavailable):
     def __init__(self, reason: str) -> None:
         super().__init__(say("The card processor does not answer right now. Try again in a minute."), retry_after_s=60)
         self.reason = reason
+
+
+class KeyNotTaken(ProcessorSilent):
+    """The card processor does not take our API key, or not for this.
+
+    That is decided before anything else is looked at. So it is no answer to a request that was sent before, under
+    another key, and whose own answer was lost.
+    """
 
 
 class ProcessorRefused(PouchError):

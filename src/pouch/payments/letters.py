@@ -39,6 +39,20 @@ async def tell_refund_failed(db: Connection, purchase: Purchase, refund: Refund,
     )
 
 
+async def alert_of_revived(db: Connection, purchase: Purchase, refund: Refund) -> None:
+    """What was said to have failed was carried out: whoever paid it back another way must know."""
+    await alert(
+        db,
+        f"refund_alive:{refund.id}",
+        f"A refund of {dollars(refund.amount)} that had failed was carried out after all",
+        [
+            f"Purchase {purchase.shown_id} of {purchase.email}, refund {refund.shown_id}.",
+            "The credits were taken back now. If you paid the money back another way, it went back twice.",
+        ],
+        f"/admin/purchases/{purchase.shown_id}",
+    )
+
+
 async def tell_failed_after_all(db: Connection, purchase: Purchase, refund: Refund, page: str) -> None:
     """The bank did not pay after all, so the credits are gone."""
     context = {**_parts(refund), **await _frame(db, purchase, page)}

@@ -1,6 +1,7 @@
 """Giving money back: the row and the hold, then the card processor, then the books.
 
-The credits are held before the processor hears of it, so nobody can spend them meanwhile. Refused: they come back.
+The credits are held before the processor hears of it, so nobody can spend them meanwhile. Refused: they come back, but
+only after a look that finds no such refund: a refusal may answer the second request while the first was carried out.
 No answer: they stay held, and the refund is looked up.
 """
 
@@ -26,7 +27,6 @@ from pouch.ledger.posting import post_batch
 from pouch.payments import disputes, purchases, refunds, reversals
 from pouch.payments.checkout import ATTEMPT, Checkout
 from pouch.payments.errors import (
-    KeyReused,
     NoProcessor,
     NotRefundable,
     ProcessorRefused,
@@ -225,18 +225,31 @@ class Refunding:
         assert purchase.payment_id is not None
         try:
             made = await processor.create_refund(purchase.payment_id, refund, key=f"rf:{refund.id}")
-        except KeyReused:
-            await self._look_up(processor, purchase, refund)
+        except ProcessorRefused as refused:
+            # Whether this was the first request nobody knows for certain: the process may have died after another.
+            await self._look_up(processor, purchase, refund, refused)
             return
         async with self._database.transaction() as db:
             await refunds.mark_known(db, refund.id, made)
 
-    async def _look_up(self, processor: Processor, purchase: Purchase, refund: Refund) -> None:
-        """Find out whether a refund whose key may be forgotten was made. Raises ProcessorRefused when it was not."""
+    async def _look_up(
+        self, processor: Processor, purchase: Purchase, refund: Refund, refused: ProcessorRefused | None = None
+    ) -> None:
+        """Find out whether a refund that cannot be sent, or not again, was made.
+
+        Raises ProcessorRefused when it was not, and ProcessorSilent where that cannot be known.
+        """
         assert purchase.payment_id is not None
-        back = await processor.money_back(purchase.payment_id)
+        try:
+            await processor.find_payment(purchase.payment_id)
+            back = await processor.money_back(purchase.payment_id)
+        except ProcessorRefused as unknown:
+            # It does not know a payment that was made: perhaps it is another account, and can say nothing of this one.
+            raise ProcessorSilent(f"It does not know the payment {purchase.payment_id}: {unknown.reason}") from unknown
         if not any(found.mark == refund.shown_id for found in back.refunds):
-            raise ProcessorRefused("It never reached the processor, and its key is too old to send it again.")
+            raise refused or ProcessorRefused(
+                "It never reached the processor, and its key is too old to be used again."
+            )
 
 
 def refund_window(settings: Settings) -> timedelta:

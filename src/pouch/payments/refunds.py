@@ -93,6 +93,11 @@ class Refund:
         return self.state in {"created", "unknown", "pending"}
 
     @property
+    def was_given_up(self) -> bool:
+        """Whether it was ended without the processor ever having named it."""
+        return self.state == "failed" and self.stripe_id is None and self.posted_at is None
+
+    @property
     def counts(self) -> Money:
         """How much of the purchase it has taken back in our books."""
         return self.amount if self.posted_at is not None and self.returned_at is None else ZERO
@@ -206,6 +211,18 @@ async def mark_known(db: Connection, refund_id: UUID, found: RefundObject) -> No
         """,
         (found.id, refund_id, found.id),
     )
+
+
+async def revive(db: Connection, refund_id: UUID) -> bool:
+    """One that was given up is found at the processor. Nothing is held for it any more. False when it is known."""
+    moved = await db.execute(
+        """
+        UPDATE payment_refunds SET state = 'unknown', failure = '', closed_at = NULL, due_at = now()
+         WHERE id = %s AND state = 'failed' AND stripe_id IS NULL AND posted_at IS NULL
+        """,
+        (refund_id,),
+    )
+    return moved.rowcount == 1
 
 
 async def mark_posted(db: Connection, row: Refund, *, taken: int, owed: int, parts: Parts) -> bool:

@@ -124,6 +124,11 @@ async def _apply_refund(db: Connection, purchase: Purchase, found: RefundObject,
     if row.amount != Money.from_cents(found.amount):
         _log.error("refund_differs", purchase=purchase.shown_id, refund=row.shown_id, found=found.amount)
         return
+    if row.was_given_up and not found.is_failed and await refunds.revive(db, row.id):
+        # We took it for one that never was, and it is alive: the money goes, so the credits go.
+        _log.error("refund_alive_after_all", purchase=purchase.shown_id, refund=row.shown_id, found=found.id)
+        row = await refunds.get_refund(db, row.id)
+        await letters.alert_of_revived(db, purchase, row)
     await refunds.mark_known(db, row.id, found)
     if found.is_failed:
         await _fail(db, purchase, row, COMES_BACK if row.posted_at is not None else REFUSED, page)

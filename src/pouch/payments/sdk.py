@@ -10,7 +10,15 @@ import stripe
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 
-from pouch.payments.errors import CardDeclined, KeyReused, NoSuchObject, NotSigned, ProcessorRefused, ProcessorSilent
+from pouch.payments.errors import (
+    CardDeclined,
+    KeyNotTaken,
+    KeyReused,
+    NoSuchObject,
+    NotSigned,
+    ProcessorRefused,
+    ProcessorSilent,
+)
 from pouch.payments.types import Event
 from pouch.settings import is_loopback_host
 
@@ -134,7 +142,8 @@ def _translated(error: stripe.StripeError) -> ProcessorRefused | ProcessorSilent
         case stripe.InvalidRequestError():
             return ProcessorRefused(str(error), param=error.param)
         case stripe.AuthenticationError() | stripe.PermissionError():
-            return ProcessorRefused(str(error))
+            # Said before the idempotency key is looked at: it knows nothing of an earlier try.
+            return KeyNotTaken(str(error))
         case _:
             # Connection lost, timeout, 429, 5xx, another request with the same key under way, an answer that is no
             # JSON: it may have happened.

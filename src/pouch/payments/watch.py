@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from pouch.base.languages import say
-from pouch.payments.errors import ProcessorRefused, ProcessorSilent
+from pouch.payments.errors import KeyNotTaken, ProcessorRefused, ProcessorSilent
 from pouch.payments.processor import Processor
 
 EVERY_S = 30.0
@@ -39,13 +39,13 @@ class Watch:
         was_down = self.is_down
         try:
             await self._processor.ping()
+        except (KeyNotTaken, ProcessorRefused):
+            # It answers, and that is all that is asked.
+            self._silent = 0
         except ProcessorSilent as silent:
             self._silent += 1
             if self.is_down and not was_down:
                 _log.error("processor_down", reason=silent.reason)
-        except ProcessorRefused:
-            # It answers, and that is all that is asked.
-            self._silent = 0
         else:
             self._silent = 0
         if was_down and not self.is_down:
