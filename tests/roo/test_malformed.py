@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pouch.roo.limits import PERSON_BYTES_MAX, TASKS_MAX
 from roo.extension import Browser, Extension, Telling, signed_in
-from routes.stage import Somebody
+from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
 
 pytestmark = [pytest.mark.anyio, uses_sdk]
@@ -162,6 +163,50 @@ async def test_too_much_is_refused_before_it_is_kept(telling: Telling) -> None:
     assert (await telling.backfill(whole)).status_code == 413
     assert (await telling.backfill(whole[:20_000])).status_code == 200
     assert (await telling.say(50_000, "one more")).status_code == 413
+
+
+async def test_a_full_history_takes_nothing_more_in_whatever_piece(
+    stage: Stage, telling: Telling, alice: Somebody
+) -> None:
+    """Tasks that were there before it was full grow no more, either; what makes one smaller is taken."""
+    small, large = Telling(telling.extension), Telling(telling.extension)
+    for each in (small, large):
+        assert (await each.say(1, "A line that was there before.")).status_code == 200
+    async with stage.database.transaction() as db:
+        await db.execute(
+            """
+            UPDATE roo_tasks
+               SET size_bytes = size_bytes + %s - (SELECT sum(size_bytes) FROM roo_tasks WHERE person_id = %s)
+             WHERE client_task_id = %s
+            """,
+            (PERSON_BYTES_MAX, alice.person.id, large.task_id),
+        )
+    message = {"ts": 2, "type": "say", "say": "text", "text": ""}
+    for more in (
+        small.say(2, "One more."),
+        small.backfill([message]),
+        small.completion(1, 1, 0.1),
+        Telling(small.extension).backfill([message]),
+    ):
+        answer = await more
+        assert answer.status_code == 413, answer.text
+        assert answer.json()["detail"].startswith("Your task history is full.")
+    assert (await small.say(1, "Shorter.")).status_code == 200
+    assert (await small.say(2, "")).status_code == 413
+
+
+async def test_too_many_tasks_fill_a_history_also_when_they_are_empty(
+    stage: Stage, telling: Telling, alice: Somebody
+) -> None:
+    async with stage.database.transaction() as db:
+        await db.execute(
+            """
+            INSERT INTO roo_tasks (id, person_id, organization_id, client_task_id)
+            SELECT gen_random_uuid(), %s, %s, 'n' || n FROM generate_series(1, %s) AS n
+            """,
+            (alice.person.id, alice.person.organization_id, TASKS_MAX),
+        )
+    assert (await telling.event("Task Created")).status_code == 413
 
 
 async def test_too_many_events_wait(http: httpx.AsyncClient, alice: Somebody) -> None:

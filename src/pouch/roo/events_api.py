@@ -16,9 +16,10 @@ from pouch.identity.token_ring import TokenRing
 from pouch.roo.bearer import CLOUD_API, holder
 from pouch.roo.bodies import TooMuch, read_json, read_object
 from pouch.roo.cloud_api import answer
+from pouch.roo.limits import MESSAGES_MAX
 from pouch.roo.reported import Message, read_about, read_event, read_message
 from pouch.roo.settings import organization_settings, records_tasks
-from pouch.roo.tasks import MESSAGES_MAX, complete, count_completion, keep_messages, task_of
+from pouch.roo.tasks import complete, count_completion, keep_messages, task_of
 
 BACKFILL_PATH = "/api/events/backfill"
 EVENT_BYTES_MAX = 8 * 1024 * 1024

@@ -14,11 +14,9 @@ from pouch.base.languages import say
 from pouch.base.money import Money
 from pouch.identity.types import OrganizationId, PersonId
 from pouch.roo.bodies import TooMuch
+from pouch.roo.limits import MESSAGES_MAX, ROW_BYTES, TASK_BYTES_MAX, need_room
 from pouch.roo.reported import About, Completion, Message
 
-MESSAGES_MAX = 20_000
-TASK_BYTES_MAX = 64 * 1024 * 1024
-PERSON_BYTES_MAX = 512 * 1024 * 1024
 TITLE_LENGTH_MAX = 200
 PAGE = 30
 TOMBSTONE_DAYS = 90
@@ -78,9 +76,6 @@ async def task_of(
     )
     if (row := await known.fetchone()) is not None:
         return None if row[1] else row[0]
-    sizes = await db.execute("SELECT sum(size_bytes) FROM roo_tasks WHERE person_id = %s", (person_id,))
-    if (size := await sizes.fetchone()) is not None and (size[0] or 0) > PERSON_BYTES_MAX:
-        raise TooMuch("Your task history is full. Delete tasks, or keep them for a shorter time.")
     added = await db.execute(
         """
         INSERT INTO roo_tasks (id, person_id, organization_id, client_task_id, mode, model, provider, repository)
@@ -93,13 +88,14 @@ async def task_of(
     row = await added.fetchone()
     assert row is not None
     task_id: UUID = row[0]
+    await need_room(db, person_id)
     return task_id
 
 
 async def keep_messages(db: Connection, task_id: UUID, messages: Sequence[Message]) -> None:
     """Keep messages. The same `ts` is a newer text of the same message; a part of one never replaces the whole.
 
-    Raises TooMuch when the task is as long as it may be.
+    Raises TooMuch when the task is as long, or its person's history as large, as it may be.
     """
     newest: dict[int, Message] = {}
     for message in messages:
@@ -136,7 +132,7 @@ async def keep_messages(db: Connection, task_id: UUID, messages: Sequence[Messag
                     WHERE task_id = t.id AND text <> '' ORDER BY ts LIMIT 1
                ))
          WHERE id = %(task)s
-        RETURNING size_bytes, messages
+        RETURNING size_bytes, messages, person_id
         """,
         {
             "bytes": after[0] - before[0],
@@ -148,22 +144,28 @@ async def keep_messages(db: Connection, task_id: UUID, messages: Sequence[Messag
     row = await sized.fetchone()
     if row is not None and (row[0] > TASK_BYTES_MAX or row[1] > MESSAGES_MAX):
         raise TooMuch("This task is too long to be kept whole.")
+    if row is not None and after > before:
+        await need_room(db, row[2])
 
 
 async def count_completion(db: Connection, task_id: UUID, completion: Completion) -> None:
-    """Count a call to a model. Told twice, it counts once."""
+    """Count a call to a model. Told twice, it counts once. Raises TooMuch as `keep_messages` does."""
     counted = await db.execute(
         "INSERT INTO roo_completions (task_id, digest) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         (task_id, completion.digest),
     )
     if counted.rowcount:
-        await db.execute(
+        summed = await db.execute(
             """
-            UPDATE roo_tasks SET tokens_in = tokens_in + %s, tokens_out = tokens_out + %s, cost_nanos = cost_nanos + %s
+            UPDATE roo_tasks SET tokens_in = tokens_in + %s, tokens_out = tokens_out + %s, cost_nanos = cost_nanos + %s,
+                   size_bytes = size_bytes + %s
              WHERE id = %s
+            RETURNING person_id
             """,
-            (completion.tokens_in, completion.tokens_out, completion.cost.nanos, task_id),
+            (completion.tokens_in, completion.tokens_out, completion.cost.nanos, ROW_BYTES, task_id),
         )
+        if (row := await summed.fetchone()) is not None:
+            await need_room(db, row[0])
 
 
 async def complete(db: Connection, task_id: UUID) -> None:
@@ -293,8 +295,10 @@ async def _empty(db: Connection, which: str, person_id: PersonId, **values: UUID
 
 async def _size(db: Connection, task_id: UUID, ts: Iterable[int]) -> tuple[int, int]:
     rows = await db.execute(
-        "SELECT coalesce(sum(octet_length(text)), 0), count(*) FROM roo_messages WHERE task_id = %s AND ts = ANY(%s)",
-        (task_id, list(ts)),
+        """
+        SELECT coalesce(sum(octet_length(text) + %s), 0), count(*) FROM roo_messages WHERE task_id = %s AND ts = ANY(%s)
+        """,
+        (ROW_BYTES, task_id, list(ts)),
     )
     row = await rows.fetchone()
     assert row is not None
