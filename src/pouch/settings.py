@@ -267,6 +267,8 @@ class Agents(_Section):
     engines: dict[str, AgentEngine] = {}
     running_max: PositiveInt = 2
     """Runs of one organization that are at work at once; further ones wait in line."""
+    runs_at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    """Runs that one `pouch work` is at at once, whosever they are."""
     keep_work_every_s: PositiveInt = 180
     """How often the work of a run is kept while it runs: a machine that is lost takes at most so much with it."""
     answer_days: PositiveInt = 7

@@ -14,11 +14,11 @@ from pouch.agents import steps, wishes
 from pouch.agents.artifacts import list_artifacts
 from pouch.agents.asking import read_ref
 from pouch.agents.bill import bill_of
-from pouch.agents.claiming import STARTS_MAX
 from pouch.agents.engines.native import Native
 from pouch.agents.engines.types import Turn
 from pouch.agents.jobs import AgentJobs
 from pouch.agents.kinds import CAP_DEFAULT, TIME_LIMIT_DEFAULT_S, profiles
+from pouch.agents.losing import STARTS_MAX
 from pouch.agents.machine import Machine
 from pouch.agents.moves import move
 from pouch.agents.sandboxes.bubblewrap import Bubblewrap

@@ -165,6 +165,36 @@ async def test_a_process_waits_for_its_database_and_can_be_stopped_meanwhile() -
     assert seen >= 3
 
 
+async def test_a_lane_has_the_width_it_was_given_and_publishing_waits_for_no_agent(database: Database) -> None:
+    """One agent at once: the second waits for the first, and what is to be published for neither."""
+    begun: asyncio.Queue[UUID] = asyncio.Queue()
+    published: asyncio.Queue[UUID] = asyncio.Queue()
+    go_on = asyncio.Event()
+
+    async def agent(row_id: UUID) -> None:
+        await begun.put(row_id)
+        await go_on.wait()
+
+    async def due(_: Connection) -> list[UUID]:
+        return []
+
+    jobs = Jobs(database, widths={"agents": 1})
+    jobs.register("agent", agent, due, lane="agents")
+    jobs.register("publish", published.put, due, lane="publishing")
+    first, second, work = new_id(), new_id(), new_id()
+    async with running(jobs):
+        async with database.transaction() as db:
+            await ring(db, "agent", first, lane="agents")
+        assert await begun.get() == first
+        async with database.transaction() as db:
+            await ring(db, "agent", second, lane="agents")
+            await ring(db, "publish", work, lane="publishing")
+        assert await published.get() == work
+        assert begun.empty()
+        go_on.set()
+        assert await begun.get() == second
+
+
 async def test_a_chore_is_done_by_the_clock(database: Database) -> None:
     done = asyncio.Event()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from pouch.agents.events import New
+from pouch.agents.losing import lose
 from pouch.agents.moves import move
 from pouch.agents.store import TABLE, clock, lock_run, read_run
 from pouch.agents.types import Run, agents_subject
@@ -18,8 +18,6 @@ BEAT_EVERY_S = 5
 RUNNING_MAX = 2
 """Runs of an organization that are at work at once, where it has no number of its own."""
 QUEUE_LOOK_S = 10
-STARTS_MAX = 3
-"""How often a run is started anew when its worker was lost before the agent ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,13 @@ async def take(db: Connection, run_id: UUID, worker: str, *, running_max: int = 
     found = await lock_run(db, run_id)
     assert found is not None
     run, at = found
-    if run.state not in {"queued", "starting", "setup"}:
-        # Its worker is gone: what it ran until it was last seen is charged, and nothing after.
-        run = await move(
-            db, run, "stopping", at=at, reason="worker_lost", is_lost=True, keeps_worker=True, say=[_LOST_RUNNING]
-        )
-        return Taken(run, held, "", "lost")
     if run.state != "queued":
-        if held.attempts > STARTS_MAX:
-            await move(db, run, "failed", at=at, reason="worker_lost", say=[_LOST_STARTING])
+        # Its worker is gone. What it ran until it was last seen is charged, and nothing after.
+        run = await lose(db, run, at, is_claimed=True)
+        if run.is_over:
             return None
-        run = await move(db, run, "queued", at=at, say=[_LOST_STARTING])
+        if run.is_unsaved:
+            return Taken(run, held, "", "lost")
     if not await _has_place(db, run, running_max):
         await db.execute(
             """
@@ -98,10 +92,11 @@ async def take(db: Connection, run_id: UUID, worker: str, *, running_max: int = 
 
 
 async def _has_place(db: Connection, run: Run, running_max: int) -> bool:
-    # Those who came before and wait count, so that nobody is overtaken.
+    # Those who came before and wait count, so that nobody is overtaken. What was lost and waits to be saved does not.
     rows = await db.execute(
         """
-        SELECT count(*) FILTER (WHERE state IN ('starting', 'setup', 'running', 'stopping')
+        SELECT count(*) FILTER (WHERE state IN ('starting', 'setup', 'running')
+                                   OR (state = 'stopping' AND lease_until > clock_timestamp())
                                    OR (state = 'queued' AND number < %(number)s)),
                (SELECT running_max FROM agent_organizations WHERE organization_id = %(organization)s)
           FROM agent_runs
@@ -114,16 +109,3 @@ async def _has_place(db: Connection, run: Run, running_max: int) -> bool:
     before, own_max = row
     most: int = running_max if own_max is None else own_max
     return bool(before < most)
-
-
-_LOST_RUNNING: New = (
-    "notice",
-    {
-        "code": "worker_lost",
-        "text": "The machine that ran this was lost. Nothing after its last sign of life is billed.",
-    },
-)
-_LOST_STARTING: New = (
-    "notice",
-    {"code": "worker_lost", "text": "The machine that prepared this was lost. Nothing is billed."},
-)

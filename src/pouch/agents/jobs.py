@@ -24,9 +24,9 @@ from pouch.base.ids import new_id
 from pouch.base.sealing import CannotOpen
 from pouch.jobs import claims
 from pouch.jobs.registry import Jobs
-from pouch.jobs.serving import LANES
 
 SHOW_EVERY_S = 10
+RUNS_AT_ONCE = 4
 
 PlaceOf = Callable[[Connection, Run], Awaitable[Place]]
 PasswordFor = Callable[[Run], Awaitable[str]]
@@ -53,6 +53,7 @@ class AgentJobs:
         *,
         gateway_url: str,
         running_max: int = RUNNING_MAX,
+        width: int = RUNS_AT_ONCE,
         place_of: PlaceOf = _nowhere_special,
         password_for: PasswordFor = _no_password,
         keep_every_s: float = KEEP_EVERY_S,
@@ -62,6 +63,7 @@ class AgentJobs:
         self._workshop = workshop
         self._gateway_url = gateway_url
         self._running_max = running_max
+        self._width = width
         self._place_of = place_of
         self._password_for = password_for
         self._keep_every_s = keep_every_s
@@ -120,7 +122,7 @@ class AgentJobs:
         while not stop.is_set():
             try:
                 async with self._database.transaction() as db:
-                    await workers.show(db, self.worker_id, self._workshop.name, facts, LANES["agents"].width)
+                    await workers.show(db, self.worker_id, self._workshop.name, facts, self._width)
             except (psycopg.Error, PoolTimeout, OSError) as error:
                 log.warning("agent_worker_unseen", error=type(error).__name__)
             try:

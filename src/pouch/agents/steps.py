@@ -22,6 +22,9 @@ from pouch.ledger.admission import SOURCES
 from pouch.ledger.limits import limits_of
 from pouch.ledger.operations import Refused
 
+OVERDUE_S = 10
+"""A run that is due is taken within a second, or with the next sweep, wherever a worker has a place free."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -80,6 +83,21 @@ async def wait_for_answer(db: Connection, claim: Claim) -> bool:
     run = await move(db, run, "waiting_user", at=at, reason="asks", keeps_worker=True)
     await tell_question(db, run)
     return True
+
+
+async def is_place_needed(db: Connection, _claim: Claim) -> bool:
+    """Whether a run is due and no worker came for it: all of their places are taken."""
+    rows = await db.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM agent_runs
+                        WHERE due_at < clock_timestamp() - make_interval(secs => %(overdue)s)
+                          AND (lease_until IS NULL
+                               OR lease_until < clock_timestamp() - make_interval(secs => %(overdue)s)))
+        """,
+        {"overdue": OVERDUE_S},
+    )
+    row = await rows.fetchone()
+    return bool(row and row[0])
 
 
 async def begin_to_stop(db: Connection, claim: Claim, reason: str, say: Sequence[New] = ()) -> Run:

@@ -24,6 +24,8 @@ FROZEN_MAX_S = 600
 """How long a paused agent is kept in memory before its work is saved and its place given up."""
 ANSWER_MAX_S = 120
 """The same for one that waits for an answer. Going on from what is saved takes a second, so no place is kept long."""
+ASK_EVERY_S = 2
+"""How often a run that rests looks whether others wait for its worker: they come first."""
 NO_ANSWER = "Nobody answers. Decide for yourself, and say what you decided."
 
 
@@ -50,6 +52,7 @@ class Turns:
         self._keeper = keeper
         self._run = run
         self._keep_every_s = keep_every_s
+        self._asked_at = 0.0
 
     async def work(self, engine: Engine, *, resumes: bool) -> Outcome:
         """Let it work: what it comes to. Raises Ended, Fenced, SandboxFailed."""
@@ -127,12 +130,17 @@ class Turns:
             await self._rest(ANSWER_MAX_S, Outcome("waiting_user", "asks"))
 
     async def _rest(self, most_s: float, rests: Outcome) -> None:
-        """Wait until the run goes on, and runs again. Raises Ended when it is stopped, or waits too long to be kept."""
+        """Wait until the run goes on, and runs again.
+
+        Raises Ended when it is stopped, waits too long to be kept, or others wait for its worker's place.
+        """
         pulse = self._pulse
         try:
             async with asyncio.timeout(most_s):
                 while pulse.wish not in {"resume", "stop"} and not pulse.drains:
                     await pulse.look()
+                    if await self._is_place_needed():
+                        raise Ended(rests)
         except TimeoutError:
             raise Ended(rests) from None
         if pulse.wish == "stop":
@@ -143,6 +151,13 @@ class Turns:
         pulse.wish = ""
         if isinstance(entered, Refused):
             raise Ended(Outcome("paused_no_credit", entered.source))
+
+    async def _is_place_needed(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._asked_at + ASK_EVERY_S:
+            return False
+        self._asked_at = now
+        return await self._grip.step(steps.is_place_needed)
 
     async def _deliver(self, driving: Driving) -> None:
         waiting = await self._grip.step(steps.waiting_messages)

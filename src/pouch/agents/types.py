@@ -122,6 +122,15 @@ class Run:
         return self.lease_until is not None
 
     @property
+    def is_unsaved(self) -> bool:
+        """Whether its worker was lost and it is settled, but nobody has saved yet what it left."""
+        return self.state == "stopping" and self.reason == "worker_lost"
+
+    def is_lost_at(self, at: datetime) -> bool:
+        """Whether its worker has been silent for longer than its lease."""
+        return self.lease_until is not None and self.lease_until <= at
+
+    @property
     def ran_s(self) -> int:
         """Whole seconds of running time."""
         return self.ran_us // 1_000_000

@@ -1,15 +1,18 @@
 """What a person may ask of a run: stop, pause, go on, say something, allow more, try again.
 
-What no worker has is done at once; for what one has, the wish is written down and the worker sees it within a second.
+What no worker has, or one that has been silent for longer than its lease, is done at once; for what a worker has, the
+wish is written down and the worker sees it within a second.
 Everything may be asked twice.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from pouch.agents.errors import NotEnoughCredits, WrongState
 from pouch.agents.events import append
 from pouch.agents.letters import tell_end
+from pouch.agents.losing import lose
 from pouch.agents.moves import JOB, move, reopen
 from pouch.agents.start import first_minute
 from pouch.agents.store import find_run, list_runs, lock_run
@@ -36,6 +39,9 @@ async def stop(db: Connection, organization_id: UUID, run_id: UUID) -> Run:
     if not run.is_live:
         return await move(db, run, "canceled", at=at, reason="stopped")
     await _wish(db, run, "stop")
+    if run.is_lost_at(at):
+        # Nobody is there to hear it, so it is done here: nothing more is billed, and its work is saved later.
+        return await lose(db, replace(run, wish="stop"), at)
     return run
 
 

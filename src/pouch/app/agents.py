@@ -65,6 +65,7 @@ async def agent_jobs(settings: Settings, database: Database, outside: Outside) -
         machine,
         gateway_url=(settings.gateway_url or settings.loopback_url).rstrip("/"),
         running_max=settings.file.agents.running_max,
+        width=settings.file.agents.runs_at_once,
         keep_every_s=settings.file.agents.keep_work_every_s,
         place_of=partial(_place_of, seal_of(settings)),
         password_for=outside.password_for,

@@ -9,6 +9,7 @@ import structlog
 import uvloop
 
 from pouch.agents.hooks import HookJobs
+from pouch.agents.losing import LosingJobs
 from pouch.agents.machine import machine_of
 from pouch.agents.schedules import ScheduleJobs
 from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes, tend_runs
@@ -75,8 +76,9 @@ async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    async with Database(url, name="pouch work") as database:
-        jobs = Jobs(database, lanes=lanes)
+    at_once = settings.file.agents.runs_at_once
+    async with Database(url, name="pouch work", size_max=max(10, 6 + at_once)) as database:
+        jobs = Jobs(database, lanes=lanes, widths={"agents": at_once})
         _postman(settings, ends, database).register(jobs)
         processor = make_processor(settings, ends)
         if processor is not None:
@@ -101,6 +103,7 @@ async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
         await catalog.load()
         asking, outside = asking_of(settings, catalog), Outside.of(settings, database)
         ScheduleJobs(database, asking).register(jobs)
+        LosingJobs(database).register(jobs)
         outside.register(jobs, asking)
         private_hosts = [host.lower() for host in settings.file.agents.private_hosts]
         HookJobs(database, hook_seal_of(settings), private_hosts=private_hosts).register(jobs)

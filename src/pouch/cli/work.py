@@ -9,7 +9,10 @@ def work(
     *,
     lane: Annotated[
         list[str] | None,
-        typer.Option(metavar="LANE", help="Serve this lane alone: short, mail or agents. May be repeated."),
+        typer.Option(
+            metavar="LANE",
+            help="Serve this lane alone: short, mail, agents (with publishing) or publishing. May be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Do the background work, and nothing else: mail, settlements, sweeps, agents. Any number of such processes.
@@ -27,7 +30,9 @@ def work(
     from pouch.jobs.doorbell import LANES
     from pouch.up.leash import end_with_up
 
-    lanes = [known for known in LANES if known in (lane or LANES)]
+    # What agents made is brought away by those who can make sandboxes, without being asked for.
+    asked = {*(lane or LANES), *(["publishing"] if "agents" in (lane or ()) else [])}
+    lanes = [known for known in LANES if known in asked]
     if unknown := set(lane or ()) - set(LANES):
         raise typer.BadParameter(f"{min(unknown)} is none of {', '.join(LANES)}.", param_hint="--lane")
     settings = read_settings()

@@ -6,8 +6,9 @@ from uuid import UUID
 from pouch.base.database import Connection
 from pouch.jobs import engine
 
-Lane = Literal["short", "mail", "agents"]
-"""Which workers hear the bell. Mail has its own lane, so that a relay that hangs never delays a payment."""
+Lane = Literal["short", "mail", "agents", "publishing"]
+"""Which workers hear the bell. Mail has its own lane, so that a relay that hangs never delays a payment; so has what
+brings the work of agents to where it belongs, so that it never waits for an agent."""
 LANES: tuple[Lane, ...] = get_args(Lane)
 
 

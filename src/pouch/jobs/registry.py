@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -34,9 +34,12 @@ class Chore:
 class Jobs:
     """The handlers and chores of this process; `run` serves them. Register all before `run`."""
 
-    def __init__(self, database: Database, *, lanes: Collection[Lane] | None = None) -> None:
-        """`lanes`: serve these alone, without the chores of the others; None: all."""
+    def __init__(
+        self, database: Database, *, lanes: Collection[Lane] | None = None, widths: Mapping[Lane, int] | None = None
+    ) -> None:
+        """`lanes`: serve these alone, without the chores of the others; None: all. `widths`: other than the usual."""
         self._only = lanes
+        self._widths = {lane: rules.width for lane, rules in LANES.items()} | dict(widths or {})
         self._database = database
         self._kinds: dict[str, Kind] = {}
         self._chores: dict[str, Chore] = {}
@@ -73,7 +76,7 @@ class Jobs:
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in self._lanes():
-                    group.create_task(serve(engine, lane, stop), name=f"serve {lane}")
+                    group.create_task(serve(engine, lane, stop, width=self._widths[lane]), name=f"serve {lane}")
         finally:
             await engine.close()
 

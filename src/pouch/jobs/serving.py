@@ -29,31 +29,32 @@ LANES: dict[str, LaneRules] = {
     "mail": LaneRules(width=4, timeout_s=45, patience_s=20),
     # Runs watch their own time. What is cut off by a stop saves itself and is rung for again.
     "agents": LaneRules(width=4, timeout_s=None, patience_s=60),
+    # Longer than a push may take, shorter than its lease.
+    "publishing": LaneRules(width=2, timeout_s=400, patience_s=20),
 }
 
 
-async def serve(engine: Engine, lane: str, stop: asyncio.Event) -> None:
-    """Work on a lane until `stop` is set, then let the jobs in flight end.
+async def serve(engine: Engine, lane: str, stop: asyncio.Event, *, width: int) -> None:
+    """Work on a lane, so many jobs at once, until `stop` is set; then let the jobs in flight end.
 
     The engine's worker ends by itself, without an exception, when Postgres goes away: it is started again each second.
     """
     while not stop.is_set():
-        await _work_until(stop, engine, lane)
+        await _work_until(stop, engine, lane, width)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), RESTART_PAUSE_S)
 
 
-async def _work_until(stop: asyncio.Event, engine: Engine, lane: str) -> None:
+async def _work_until(stop: asyncio.Event, engine: Engine, lane: str, width: int) -> None:
     async with asyncio.TaskGroup() as group:
-        worker = group.create_task(_work(engine, lane), name=f"lane {lane}")
+        worker = group.create_task(_work(engine, lane, width), name=f"lane {lane}")
         stopper = group.create_task(_cancel_at(stop, worker), name=f"stop of lane {lane}")
         worker.add_done_callback(lambda _: stopper.cancel())
 
 
-async def _work(engine: Engine, lane: str) -> None:
-    rules = LANES[lane]
+async def _work(engine: Engine, lane: str, width: int) -> None:
     try:
-        await engine.work(lane, width=rules.width, patience_s=rules.patience_s)
+        await engine.work(lane, width=width, patience_s=LANES[lane].patience_s)
     except Exception as error:  # noqa: BLE001 -- whatever ended the worker, the lane must be served again
         log.warning("jobs.lane_ended", lane=lane, error=repr(error))
     else:

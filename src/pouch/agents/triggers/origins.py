@@ -131,7 +131,7 @@ async def tell_news(db: Connection, run: Run, state: RunState) -> None:
         )
         row = await published.fetchone()
         if row is not None and row[0]:
-            await ring(db, PUBLISH_JOB, run.id, lane="agents")
+            await ring(db, PUBLISH_JOB, run.id, lane="publishing")
     if state in TOLD:
         await tell_more(db, run.id)
 

@@ -39,7 +39,7 @@ class Bringing:
             """,
             (run.id,),
         )
-        await ring(db, PUBLISH_JOB, run.id, lane="agents")
+        await ring(db, PUBLISH_JOB, run.id, lane="publishing")
         return run
 
     async def _place(self, db: Connection, run: Run) -> Installation | None:

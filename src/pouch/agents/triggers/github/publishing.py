@@ -67,7 +67,7 @@ class Publishing:
 
     def register(self, jobs: Jobs) -> None:
         """Bring work there from this process, which can make sandboxes."""
-        jobs.register(PUBLISH_JOB, self.publish, _due, lane="agents")
+        jobs.register(PUBLISH_JOB, self.publish, _due, lane="publishing")
 
     async def publish(self, run_id: UUID) -> None:
         """Push and open, if that is due. After a crash it goes on where it ended."""
