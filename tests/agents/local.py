@@ -137,6 +137,8 @@ class LocalWorkshop:
     sandboxes: list[LocalSandbox] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     layers: list[LayerName] = field(default_factory=list)
+    secrets: Sequence[str] = ()
+    """What had to be kept out of the last save."""
     on_prepare: Callable[[], Awaitable[None]] | None = None
     on_turn: Callable[[Turn], Awaitable[None]] | None = None
     """Called before each turn."""
@@ -207,7 +209,13 @@ class LocalWorkshop:
         process = await local.start([sys.executable, "-I", "-u", "-c", self.agent], environment)
         return LocalDriving(local, process, on_event)
 
-    async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
+    async def note_made(self, sandbox: Sandbox) -> None:
+        """A folder has no walls, so nothing is written down here: see tests/agents/test_set_up_work.py."""
+
+    async def save(
+        self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str, *, secrets: Sequence[str]
+    ) -> Saved:
+        self.secrets = secrets
         if self.saves_fail:
             raise SaveFailed("The disk is full.")
         work = cast("LocalSandbox", sandbox).folder / "work"

@@ -33,7 +33,7 @@ from pouch.agents.sandboxes.types import Egress, GatewayAccess, Notice, Reposito
 from pouch.agents.set_up import layer_of, set_up_once
 from pouch.agents.turns import STOP_GRACE_S, Turns
 from pouch.agents.workshop import Place, SetupFailed, Workshop
-from pouch.agents.workspace_files import before_of
+from pouch.agents.workspace_files import before_of, note_left_out
 from pouch.base.database import Database
 
 PREPARE_TIMEOUT_S = 120
@@ -133,7 +133,9 @@ class Attempt:
             fetching = self._workshop.fetch(sandbox, repository, run.work_branch, before)
             cloned = await pulse.unless_ended(fetching, PREPARE_TIMEOUT_S)
         grip, journal, workshop = self._grip, self._journal, self._workshop
-        self._keeper = keeper = Keeper(grip, journal, workshop, run, sandbox, cloned)
+        self._keeper = keeper = Keeper(
+            grip, journal, workshop, run, sandbox, cloned, secrets=(self._taken.secret, *place.secrets)
+        )
         every_s = self._keep_every_s
         self._turns = Turns(grip, pulse, journal, workshop, sandbox, keeper, run, keep_every_s=every_s)
         if self._place.commands:
@@ -174,6 +176,7 @@ class Attempt:
         await self._grip.step(lambda db, claim: steps.end(db, claim, outcome.state, outcome.reason))
 
     def _note_saved(self, saved: Saved) -> None:
+        note_left_out(self._journal, saved)
         added, removed = sum(each.added for each in saved.files), sum(each.removed for each in saved.files)
         self._journal.note(
             "git",

@@ -95,7 +95,7 @@ class AgentJobs:
             place = replace(place, password=await self._password_for(taken.run))
         journal = Journal(self._database, taken.claim, _redaction(taken, place))
         if taken.after == "lost":
-            await save_lost(self._database, self._workshop, taken, journal)
+            await save_lost(self._database, self._workshop, taken, place, journal)
             return
         every_s = self._keep_every_s
         attempt = Attempt(self._database, self._workshop, taken, place, journal, keep_every_s=every_s)

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -24,7 +25,15 @@ class Keeper:
     """The work of one sandbox. Files and figures are written in one transaction, the last ones over those before."""
 
     def __init__(  # noqa: PLR0913, PLR0917 -- a worker's hold on a run, and what it works with
-        self, grip: Grip, journal: Journal, workshop: Workshop, run: Run, sandbox: Sandbox, cloned: Cloned
+        self,
+        grip: Grip,
+        journal: Journal,
+        workshop: Workshop,
+        run: Run,
+        sandbox: Sandbox,
+        cloned: Cloned,
+        *,
+        secrets: Sequence[str],
     ) -> None:
         self._grip = grip
         self._journal = journal
@@ -32,6 +41,7 @@ class Keeper:
         self._run = run
         self._sandbox = sandbox
         self._cloned = cloned
+        self._secrets = secrets
         self._keeping: asyncio.Task[None] | None = None
 
     def begin(self, every_s: float) -> None:
@@ -50,7 +60,7 @@ class Keeper:
         """Keep everything as it is now. Raises SaveFailed, Fenced."""
         with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
             base, branch = self._cloned.base_sha, self._run.work_branch
-            saved = await self._workshop.save(self._sandbox, Path(folder), base, branch)
+            saved = await self._workshop.save(self._sandbox, Path(folder), base, branch, secrets=self._secrets)
             files, result = self._fitting(kept_of(self._run, saved)), result_of(self._cloned, saved)
             await self._grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
         return saved

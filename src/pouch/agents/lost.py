@@ -12,14 +12,14 @@ from pouch.agents.journal import Journal
 from pouch.agents.outcomes import Outcome
 from pouch.agents.sandboxes.errors import SaveFailed
 from pouch.agents.sandboxes.types import Cloned, GatewayAccess, Notice, RunSpec
-from pouch.agents.workshop import Workshop
-from pouch.agents.workspace_files import kept_of, result_of
+from pouch.agents.workshop import Place, Workshop
+from pouch.agents.workspace_files import kept_of, note_left_out, result_of
 from pouch.base.database import Database
 
 log = structlog.get_logger(__name__)
 
 
-async def save_lost(database: Database, workshop: Workshop, taken: Taken, journal: Journal) -> None:
+async def save_lost(database: Database, workshop: Workshop, taken: Taken, place: Place, journal: Journal) -> None:
     """Save and end a run that was charged until its worker was last seen. Raises Fenced when somebody else does."""
     run, claim = taken.run, taken.claim
     outcome = Outcome("canceled", "stopped") if run.wish == "stop" else Outcome("interrupted", "worker_lost")
@@ -30,11 +30,12 @@ async def save_lost(database: Database, workshop: Workshop, taken: Taken, journa
     if sandbox is not None:
         with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
             try:
-                saved = await workshop.save(sandbox, Path(folder), "", run.work_branch)
+                saved = await workshop.save(sandbox, Path(folder), "", run.work_branch, secrets=place.secrets)
             except SaveFailed as error:
                 keeps_workspace = True
                 journal.note("notice", code=error.code, text=error.message)
             else:
+                note_left_out(journal, saved)
                 async with database.transaction() as db:
                     await steps.keep_files(db, claim, kept_of(run, saved), result_of(Cloned(saved.base_sha, ""), saved))
     else:

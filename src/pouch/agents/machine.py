@@ -20,7 +20,7 @@ from pouch.agents.sandboxes.layers import LayerName, Layers
 from pouch.agents.sandboxes.pushing import Pushed, Work, push
 from pouch.agents.sandboxes.restoring import restore
 from pouch.agents.sandboxes.saving import save
-from pouch.agents.sandboxes.setting_up import set_up
+from pouch.agents.sandboxes.setting_up import note_made, set_up
 from pouch.agents.sandboxes.types import (
     MIB,
     Backend,
@@ -140,6 +140,10 @@ class Machine:
         if self._layers is not None:
             await self._layers.remember(sandbox, name)
 
+    async def note_made(self, sandbox: Sandbox) -> None:
+        """Write down what the set-up made."""
+        await note_made(sandbox)
+
     def engine(self, name: str) -> Engine | None:
         """The engine of that name, if this machine has it."""
         return self._engines.get(name)
@@ -170,9 +174,11 @@ class Machine:
         finally:
             await sandbox.destroy()
 
-    async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
+    async def save(
+        self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str, *, secrets: Sequence[str]
+    ) -> Saved:
         """Write bundle, patch and talk into a folder."""
-        return await save(sandbox, base_sha, branch, folder)
+        return await save(sandbox, base_sha, branch, folder, secrets=secrets)
 
 
 class Driven:

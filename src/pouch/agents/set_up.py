@@ -27,10 +27,11 @@ def layer_of(run: Run, place: Place, cloned: Cloned) -> LayerName:
 async def set_up_once(
     workshop: Workshop, sandbox: Sandbox, commands: Sequence[str], layer: LayerName | None, journal: Journal
 ) -> None:
-    """Set the workspace up. Raises SetupFailed."""
+    """Set the workspace up, and write down what that made. Raises SetupFailed, SandboxFailed."""
     if layer is not None and await workshop.recall(sandbox, layer):
         journal.note("setup_log", command="Taken from an earlier set-up; nothing that it depends on has changed.")
-        return
-    await workshop.set_up(sandbox, commands, journal.note_event)
-    if layer is not None:
-        await workshop.remember(sandbox, layer)
+    else:
+        await workshop.set_up(sandbox, commands, journal.note_event)
+        if layer is not None:
+            await workshop.remember(sandbox, layer)
+    await workshop.note_made(sandbox)

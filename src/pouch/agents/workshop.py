@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pouch.agents.engines.types import Engine, Event, Finish, Turn
+from pouch.agents.redaction import LENGTH_MIN
 from pouch.agents.sandboxes.layers import LayerName
 from pouch.agents.sandboxes.types import Cloned, Notify, Repository, RunSpec, Sandbox, Saved, SshAccess
 
@@ -32,6 +33,12 @@ class Place:
     """Another text whenever the environment was saved."""
     password: str = field(default="", repr=False)
     """With which the repository is fetched; gone before anything of it runs."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must not leave the sandbox with the work."""
+        values = (self.password, *self.setup_secrets.values(), *self.run_secrets.values())
+        return tuple(value for value in values if len(value.strip()) >= LENGTH_MIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,10 @@ class Workshop(Protocol):
         """Keep what a set-up made, under its name."""
         ...
 
+    async def note_made(self, sandbox: Sandbox) -> None:
+        """Write down what the set-up made, which is not the agent's work. Raises SandboxFailed."""
+        ...
+
     def engine(self, name: str) -> Engine | None:
         """The engine of that name, if this machine has it."""
         ...
@@ -107,6 +118,11 @@ class Workshop(Protocol):
         """Let an agent work."""
         ...
 
-    async def save(self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str) -> Saved:
-        """Write bundle, patch and talk into a folder. Raises SaveFailed; the workspace is still there then."""
+    async def save(
+        self, sandbox: Sandbox, folder: Path, base_sha: str, branch: str, *, secrets: Sequence[str]
+    ) -> Saved:
+        """Write bundle, patch and talk into a folder. Raises SaveFailed; the workspace is still there then.
+
+        What holds one of the `secrets` is in neither bundle nor patch.
+        """
         ...

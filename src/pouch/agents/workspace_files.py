@@ -1,8 +1,10 @@
 """Between a workspace and what is kept of it: the files an attempt goes on from, and those it leaves."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pouch.agents.artifacts import ArtifactKind, content_of, newest
+from pouch.agents.journal import Journal
 from pouch.agents.sandboxes.types import Cloned, Saved
 from pouch.agents.steps import Kept
 from pouch.agents.types import Run
@@ -11,6 +13,7 @@ from pouch.base.database import Database
 
 FILES_LISTED_MAX = 500
 COMMITS_LISTED_MAX = 100
+NAMED_MAX = 10
 
 
 async def before_of(database: Database, run: Run, folder: Path) -> Before:
@@ -50,6 +53,18 @@ def result_of(cloned: Cloned, saved: Saved) -> dict[str, object]:
         "commits": [{"sha": each.sha, "subject": each.subject[:200]} for each in saved.commits[:COMMITS_LISTED_MAX]],
         "was_unfinished": saved.was_unfinished,
     }
+
+
+def note_left_out(journal: Journal, saved: Saved) -> None:
+    """Say what of the workspace is not kept, and why."""
+    if saved.withheld:
+        text = f"Not kept, for a secret of the environment is in it: {_listed(saved.withheld)}."
+        journal.note("notice", code="secret_withheld", text=text)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_MAX
+    return ", ".join(name[:200] for name in names[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _written(database: Database, run: Run, kind: ArtifactKind, path: Path) -> Path | None:

@@ -5,9 +5,11 @@ What comes out is data of somebody we do not trust: three names are read from it
 
 import asyncio
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import orjson
 from pydantic import BaseModel, Field, ValidationError
 
 from pouch.agents.sandboxes.cloning import check_ref
@@ -21,10 +23,19 @@ UNFINISHED = "Work in progress"
 SHA = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 
 
-async def save(sandbox: Sandbox, base_sha: str, branch: str, into: Path, *, message: str = UNFINISHED) -> Saved:
+async def save(  # noqa: PLR0913 -- what is saved, and how
+    sandbox: Sandbox,
+    base_sha: str,
+    branch: str,
+    into: Path,
+    *,
+    message: str = UNFINISHED,
+    secrets: Sequence[str] = (),
+) -> Saved:
     """Write run.bundle, run.patch and session.json into a folder. Repeats safely. Raises SaveFailed.
 
-    `message`: of the last commit, when there was work that the agent had not committed.
+    `message`: of the last commit, when there was work that the agent had not committed. `secrets`: values that must not
+    be in bundle or patch.
     """
     check_ref(branch)
     command = Command(
@@ -39,6 +50,8 @@ async def save(sandbox: Sandbox, base_sha: str, branch: str, into: Path, *, mess
     try:
         process = await sandbox.execute(command)
         try:
+            # Never as an argument: those stand in the host's list of processes.
+            await process.send(orjson.dumps(list(secrets)) + b"\n")
             await process.end_input()
             with packed.open("wb") as file:
                 async for piece in process.output():
@@ -102,6 +115,7 @@ def _read(result: bytes, branch: str, into: Path) -> Saved:
         files=tuple(FileChange(each.path, each.added, each.removed, each.is_binary) for each in found.files),
         commits=tuple(SavedCommit(each.sha, each.subject) for each in found.commits),
         was_unfinished=found.was_unfinished,
+        withheld=tuple(found.withheld),
     )
 
 
@@ -123,6 +137,7 @@ class _Result(BaseModel):
     was_unfinished: bool
     files: list[_File]
     commits: list[_Commit]
+    withheld: list[str] = Field(default_factory=list)
 
 
 def _there(path: Path) -> Path | None:

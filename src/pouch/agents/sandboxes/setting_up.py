@@ -4,8 +4,11 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from pouch.agents.sandboxes.errors import SandboxFailed
 from pouch.agents.sandboxes.types import Command, Ending, Sandbox
+from pouch.agents.sandboxes.visible import program
 
+NOTE_TIMEOUT_S = 120
 TEXT_BYTES_MAX = 32 * 1024
 
 
@@ -37,3 +40,20 @@ async def set_up(sandbox: Sandbox, commands: Sequence[str], timeout_s: float) ->
         yield SetUpLog(line, ending=ending)
         if ending.code or ending.reason != "exited":
             return
+
+
+async def note_made(sandbox: Sandbox) -> None:
+    """Write down what a set-up made, so that it is not saved as the agent's work. Raises SandboxFailed."""
+    # Only a clone may write the base; nothing of the repository runs here either.
+    process = await sandbox.execute(Command(program("made"), "clone", NOTE_TIMEOUT_S))
+    said = bytearray()
+    try:
+        await process.end_input()
+        async for piece in process.output():
+            said += piece.data[: 4096 - len(said)]
+        ending = await process.wait()
+    except BaseException:
+        await process.kill()
+        raise
+    if ending.code or ending.reason != "exited":
+        raise SandboxFailed(f"What the set-up made could not be noted: {said.decode(errors='replace').strip()[-400:]}")

@@ -330,3 +330,5 @@ class Saved:
     commits: tuple[SavedCommit, ...] = ()
     was_unfinished: bool = False
     """Whether work that the agent had not committed was added as the last commit."""
+    withheld: tuple[str, ...] = ()
+    """Files that are not in it, or not as the agent left them, because they hold a secret."""
