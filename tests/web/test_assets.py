@@ -1,4 +1,3 @@
-import gzip
 import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
@@ -8,7 +7,7 @@ import pytest
 
 from pouch.settings import Settings
 from pouch.web.application import application
-from pouch.web.assets import Assets, joined, plain, plain_sheet
+from pouch.web.assets import Assets, joined, plain, takes_gzip
 from pouch.web.pages import Web
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +46,51 @@ async def test_a_page_of_another_version_gets_the_file_but_not_for_good(client: 
     assert answer.headers["cache-control"] == "no-cache"
 
 
+async def test_a_file_goes_out_compressed_to_whom_that_suits_and_each_form_has_its_own_name(
+    client: httpx.AsyncClient,
+) -> None:
+    """What is sent is a fifth of the sheet. A cache between keeps the two forms apart, and each is known again."""
+    address = Assets().url("css/pouch.css")
+    small = await client.get(address, headers={"accept-encoding": "gzip, deflate, br"})
+    whole = await client.get(address, headers={"accept-encoding": "identity"})
+    assert small.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in whole.headers
+    assert small.headers["vary"] == whole.headers["vary"] == "accept-encoding"
+    assert small.content == whole.content
+    assert int(whole.headers["content-length"]) == len(whole.content)
+    assert int(small.headers["content-length"]) == small.num_bytes_downloaded < len(whole.content) / 4
+    assert small.headers["etag"] != whole.headers["etag"]
+
+    for form, etag, status in (
+        ("gzip", small, 304),
+        ("identity", whole, 304),
+        ("gzip", whole, 200),
+        ("identity", small, 200),
+    ):
+        headers = {"accept-encoding": form, "if-none-match": etag.headers["etag"]}
+        again = await client.get(address, headers=headers)
+        assert again.status_code == status, (form, status)
+        assert again.headers["vary"] == "accept-encoding"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "takes"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("*", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("x-gzip-not, identity", False),
+        (";;q,=", False),
+    ],
+)
+def test_gzip_is_sent_to_those_who_said_that_they_take_it(accepted: str, takes: bool) -> None:  # noqa: FBT001 -- the answer
+    assert takes_gzip(accepted) is takes
+
+
 @pytest.mark.parametrize("name", ["css/tokens.css", "../pages.py", "%2e%2e/pages.py", "js/", ""])
 async def test_no_other_file_can_be_had(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/static/x/{name}")).status_code == 404
@@ -82,8 +126,9 @@ def test_a_script_loses_nothing_but_what_no_browser_needs() -> None:
     ]
 
 
-def test_what_a_money_page_loads_is_small() -> None:
+async def test_what_a_money_page_loads_is_small(client: httpx.AsyncClient) -> None:
     script = plain((files("pouch.web") / "static" / "js" / "pouch.js").read_text(encoding="utf-8"))
     assert len(script) <= 2048
     assert "//" not in script
-    assert len(gzip.compress(plain_sheet(joined(CSS)).encode())) < 12_000
+    sheet = await client.get(Assets().url("css/pouch.css"), headers={"accept-encoding": "gzip"})
+    assert sheet.num_bytes_downloaded < 12_000

@@ -1,5 +1,6 @@
-"""Style sheet, script and mark: read from the package once, joined, and named by their content."""
+"""Style sheet, script and mark: read from the package once, joined, compressed, and named by their content."""
 
+import gzip
 import re
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,14 +18,21 @@ _IMPORT = re.compile(r'@import url\("([^"]+)"\) layer\((\w+)\);')
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SPACED = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`)| *(=>|===|!==|&&|\|\||[=?:,;(){}]) *""")
 """Texts, which stay as they are, and signs that need no space beside them."""
+_NEVER = re.compile(r"q=0(\.0*)?")
+_HELPS = 0.9
+"""A file that gzip leaves larger than this part of itself is sent as it is."""
 _FOREVER = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file as browsers get it. `tag` changes exactly when `body` does."""
+    """One file as browsers get it. `tag` changes exactly when `body` does; `small` is the same in gzip, if that helps.
+
+    Pages are never compressed: beside what a stranger may put into one, the length would tell of its secrets.
+    """
 
     body: bytes
+    small: bytes | None
     media_type: str
     tag: str
 
@@ -99,11 +107,27 @@ def _script(file: Traversable) -> Asset:
 
 def _asset(text: str, media_type: str) -> Asset:
     body = text.encode()
-    return Asset(body, media_type, sha256(body).hexdigest()[:16])
+    small = gzip.compress(body, 9, mtime=0)
+    helps = len(small) < _HELPS * len(body)
+    return Asset(body, small if helps else None, media_type, sha256(body).hexdigest()[:16])
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding allows gzip: by its name, else by `*`; a quality of nought forbids it."""
+    qualities = {}
+    for each in accepted.lower().split(","):
+        name, _, quality = each.partition(";")
+        qualities[name.strip()] = quality.replace(" ", "")
+    return not _NEVER.fullmatch(qualities.get("gzip", qualities.get("*", "q=0")))
 
 
 def _answer(request: Request, asset: Asset, *, cache: str) -> Response:
-    headers = {"etag": f'"{asset.tag}"', "cache-control": cache}
-    if f'"{asset.tag}"' in request.headers.get("if-none-match", ""):
+    body, etag, encoded = asset.body, f'"{asset.tag}"', {}
+    headers = {"cache-control": cache} if asset.small is None else {"cache-control": cache, "vary": "accept-encoding"}
+    if asset.small is not None and takes_gzip(request.headers.get("accept-encoding", "")):
+        # Other bytes, so another name: a cache must not take one for the other.
+        body, etag, encoded = asset.small, f'"{asset.tag}-gzip"', {"content-encoding": "gzip"}
+    headers["etag"] = etag
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(asset.body, media_type=asset.media_type, headers=headers)
+    return Response(body, media_type=asset.media_type, headers=headers | encoded)
