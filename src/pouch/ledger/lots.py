@@ -177,6 +177,7 @@ async def _snapshot(db: Connection, account_id: int) -> tuple[int, list[Lot]]:
 
 
 # Between two lines that make a lot or aim at one, the order of what was spent does not matter: it is added up at once.
+# Those lines are few, so each is looked up by itself: as a plain join the planner expects many and reads everybody's lines.
 _CHANGES = """
 WITH lines AS (
     SELECT seq, id, amount_nanos, credit_account_id = customer_id AS is_lot,
@@ -191,8 +192,8 @@ WITH lines AS (
 )
 SELECT a.seq, a.total, a.is_lot, t.seq, t.id, t.at, t.kind, t.amount_nanos, t.cause, t.note, g.kind, g.expires_at
   FROM added AS a
-  LEFT JOIN ledger_transfers AS t ON t.id = a.alone
-  LEFT JOIN ledger_grants AS g ON g.id = a.alone
+  LEFT JOIN LATERAL (SELECT * FROM ledger_transfers WHERE id = a.alone LIMIT 1) AS t ON true
+  LEFT JOIN LATERAL (SELECT * FROM ledger_grants WHERE id = a.alone LIMIT 1) AS g ON true
  ORDER BY a.run, a.alone IS NULL
 """
 
