@@ -1,10 +1,14 @@
 import re
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from billing.site import OpenSite, Site
+from pouch.base.ids import new_id
+from pouch.web.assets import Assets
+from support.busy import make_busy, make_customer
 from support.cards import uses_sdk
 
 pytestmark = [pytest.mark.anyio, uses_sdk]
@@ -183,20 +187,72 @@ async def test_lines_are_paged_newest_first(open_site: OpenSite) -> None:
         first = (await alice.get("/billing")).text
         older = re.search(r'href="(/billing\?before=[0-9]+)#ledger"', first)
         assert older
-        assert first.count(">Credits given</a>") == 25
+        assert first.count(">Credits given</a>") == 20
         second = (await alice.get(older[1])).text
-        assert second.count(">Credits given</a>") == 10
+        assert second.count(">Credits given</a>") == 15
         assert "Older" not in second
         for junk in ("x", "-1", "9" * 30, ""):
             assert (await alice.get("/billing", params={"before": junk})).status_code == 200
 
 
-async def test_every_page_is_small(open_site: OpenSite) -> None:
-    async with open_site() as site, site.browser() as alice:
-        for number in range(60):
-            await site.give("alice", "1.123456789", key=f"gift{number}")
-        for path in ("/", "/billing", "/billing/buy"):
-            assert len((await alice.get(path)).content) < 60_000, path
+@pytest.fixture
+async def filled(open_site: OpenSite) -> AsyncIterator[httpx.AsyncClient]:
+    """The browser of Alice, whose account has all that there is: calls, purchases, auto top-ups, gifts and cards."""
+    async with open_site() as site, site.browser() as browser:
+        alice = site.people["alice"]
+        await site.give("alice", "500")
+        async with site.database.transaction() as db:
+            await make_busy(db, alice.organization_id, alice.person_id, [new_id(), new_id(), new_id()], calls=300)
+            await make_customer(db, alice.organization_id, alice.person_id, purchases=25, gifts=25)
+        yield browser
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+async def test_every_page_is_small_with_all_that_it_loads(filled: httpx.AsyncClient, language: str) -> None:
+    """What is sent of page, style sheet and script: the first view, when the browser has kept none of them yet."""
+    filled.headers.update({"accept-encoding": "gzip", "accept-language": language})
+    loaded = [await filled.get(Assets().url(name)) for name in ("css/pouch.css", "js/pouch.js")]
+    for path in ("/", "/billing", "/billing?kind=calls", "/billing/buy", "/usage", "/usage?days=90"):
+        page = await filled.get(path)
+        assert page.status_code == 200
+        assert "content-encoding" not in page.headers  # it holds secrets beside what others may put into it
+        assert sum(each.num_bytes_downloaded for each in (page, *loaded)) < 60_000, path
+
+
+async def test_every_purchase_is_on_exactly_one_page(filled: httpx.AsyncClient) -> None:
+    """Unpaid ones, too, which no line of the ledger leads to. Only the first page looks out for new ones."""
+    seen: list[str] = []
+    page = await filled.get("/billing")
+    assert 'data-fresh="purchases"' in page.text
+    while older := re.search(r'href="(/billing\?purchases=pur_[0-9a-v]+)#h-purchases"', page.text):
+        seen += _purchases_on(page.text)
+        page = await filled.get(older[1])
+        assert 'data-fresh="purchases"' not in page.text
+        assert "Newest purchases" in page.text
+    seen += _purchases_on(page.text)
+    assert len(seen) == len(set(seen)) == 25
+    last = await filled.get("/billing", params={"purchases": seen[-1]})
+    assert "There are no older purchases." in last.text
+    assert (await filled.get("/billing", params={"purchases": "pur_of_nobody"})).status_code == 200
+
+
+async def test_the_credits_that_are_spent_first_are_shown_and_the_others_a_press_away(
+    filled: httpx.AsyncClient,
+) -> None:
+    first = (await filled.get("/billing")).text
+    assert "The first 5 of 41 are shown." in first
+    every = (await filled.get("/billing?lots=all")).text
+    assert [_lots_on(page).count("<tr><td>") for page in (first, every)] == [5, 41]
+    assert "are shown." not in every
+
+
+def _lots_on(page: str) -> str:
+    return page.partition('id="h-lots"')[2].partition("</table>")[0]
+
+
+def _purchases_on(page: str) -> list[str]:
+    table = page.partition('id="h-purchases"')[2].partition("</table>")[0]
+    return re.findall(r'class="table__what" href="/billing/purchases/(pur_[0-9a-v]+)"', table)
 
 
 async def test_the_home_page_of_alice(open_site: OpenSite) -> None:

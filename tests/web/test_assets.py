@@ -87,7 +87,7 @@ async def test_a_file_goes_out_compressed_to_whom_that_suits_and_each_form_has_i
         (";;q,=", False),
     ],
 )
-def test_gzip_is_sent_to_those_who_said_that_they_take_it(accepted: str, takes: bool) -> None:  # noqa: FBT001 -- the answer
+def test_gzip_is_sent_to_those_who_said_that_they_take_it(accepted: str, takes: bool) -> None:
     assert takes_gzip(accepted) is takes
 
 

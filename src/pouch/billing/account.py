@@ -20,8 +20,10 @@ from pouch.payments import purchases
 from pouch.payments.types import Purchase
 from pouch.usage.store import models_used
 
-LINES_PER_PAGE = 25
-PURCHASES_SHOWN = 20
+LINES_PER_PAGE = 20
+PURCHASES_PER_PAGE = 10
+LOTS_SHOWN, LOTS_MAX = 5, 100
+"""At first, and when all are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,13 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An organization's money. `older` is where the next page of lines begins, if there is one."""
+    """An organization's money. `older` and `older_purchases` are where the next pages begin, if there are some."""
 
     balance: accounts.Balance
     pending: Money
     tally: Tally
     purchases: list[Purchase]
+    older_purchases: UUID | None
     rows: list[LedgerRow]
     lots: list[Lot]
     """What is left of which credits, in the order in which they are spent."""
@@ -61,16 +64,22 @@ async def load_account(  # noqa: PLR0913 -- which part of which account, by name
     now: datetime,
     before: int | None,
     wanted: Wanted,
+    purchases_before: UUID | None = None,
 ) -> Account:
-    """Read everything for the Billing page. `before` is the `older` of the page of lines before this one."""
+    """Read everything for the Billing page. `before` is the `older` of the page of lines before this one.
+
+    `purchases_before` is the same for the purchases: its `older_purchases`.
+    """
     charges = await list_lines(db, organization_id, wanted, before=before, limit=LINES_PER_PAGE + 1)
     shown = charges[:LINES_PER_PAGE]
+    bought = await purchases.list_purchases(db, organization_id, PURCHASES_PER_PAGE + 1, before=purchases_before)
     keys = await key_names(db, organization_id)
     return Account(
         balance=await accounts.balance(db, organization_id),
         pending=await purchases.pending_total(db, organization_id),
         tally=await tallies.of(db, organization_id, now=now),
-        purchases=await purchases.list_purchases(db, organization_id, PURCHASES_SHOWN),
+        purchases=bought[:PURCHASES_PER_PAGE],
+        older_purchases=bought[PURCHASES_PER_PAGE - 1].id if len(bought) > PURCHASES_PER_PAGE else None,
         rows=[row_of(charge, keys) for charge in shown],
         lots=await lots_of(db, organization_id),
         older=shown[-1].line.seq if len(charges) > len(shown) else None,

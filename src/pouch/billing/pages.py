@@ -15,7 +15,7 @@ from pouch.base.database import Database
 from pouch.base.errors import InvalidInput, NotFound, PouchError, TooManyRequests
 from pouch.base.ids import read_id, show_id
 from pouch.base.languages import say
-from pouch.billing.account import load_account
+from pouch.billing.account import LOTS_MAX, LOTS_SHOWN, load_account
 from pouch.billing.buying import PaymentUnderWay, Terms, read_amount
 from pouch.billing.ledger_pages import LedgerPages
 from pouch.billing.lines import CHOICES, Wanted
@@ -87,10 +87,17 @@ class BillingPages:
         """Balance, purchases and every change of the balance."""
         viewer = await self._web.signed_in(request)
         before, wanted = _read_seq(request.query_params.get("before")), Wanted.of(request.query_params)
-        now = self._clock()
+        purchases_before = read_id("pur", request.query_params.get("purchases", ""))
+        all_lots, now = request.query_params.get("lots") == "all", self._clock()
         async with self._database.transaction() as db:
             account = await load_account(
-                db, viewer.organization_id, tallies=self._tallies, now=now, before=before, wanted=wanted
+                db,
+                viewer.organization_id,
+                tallies=self._tallies,
+                now=now,
+                before=before,
+                wanted=wanted,
+                purchases_before=purchases_before,
             )
             cards = await self._sync.cards.all(db, viewer.organization_id)
         if not account.tally.agrees:
@@ -101,6 +108,9 @@ class BillingPages:
             account=account,
             cards=cards,
             before=before,
+            purchases_before=purchases_before,
+            all_lots=all_lots,
+            lots_shown=LOTS_MAX if all_lots else LOTS_SHOWN,
             wanted=wanted,
             choices={choice: CHOICE_WORDS[choice] for choice in CHOICES},
             states=PURCHASE_STATES,

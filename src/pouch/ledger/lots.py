@@ -177,7 +177,7 @@ async def _snapshot(db: Connection, account_id: int) -> tuple[int, list[Lot]]:
 
 
 # Between two lines that make a lot or aim at one, the order of what was spent does not matter: it is added up at once.
-# Those lines are few, so each is looked up by itself: as a plain join the planner expects many and reads everybody's lines.
+# Those lines are few, so each is looked up by itself: for a plain join the planner expects many and reads everybody's.
 _CHANGES = """
 WITH lines AS (
     SELECT seq, id, amount_nanos, credit_account_id = customer_id AS is_lot,

@@ -20,7 +20,7 @@ from pouch.usage.types import Outcome
 from pouch.usage.views import PERIODS, Asked, drawing, shortened
 from pouch.web.pages import Web
 
-CALLS_PER_PAGE = 25
+CALLS_PER_PAGE = 15
 OUTCOMES: dict[Outcome, str] = {
     "done": later("Answered in full"),
     "client_gone": later("Stopped by the caller"),

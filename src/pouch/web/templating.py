@@ -8,7 +8,7 @@ from pouch import __version__
 from pouch.base.languages import gettext, language, ngettext
 from pouch.settings import Settings
 from pouch.web.assets import Assets
-from pouch.web.filters import MINUS, aligned, dollars, exact, icon, when
+from pouch.web.filters import MINUS, aligned, dollars, exact, icon, stamp, when
 
 
 def environment(settings: Settings, assets: Assets, folders: Sequence[tuple[str, str]]) -> Environment:
@@ -30,7 +30,7 @@ def environment(settings: Settings, assets: Assets, folders: Sequence[tuple[str,
     )
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
-    made.filters |= {"dollars": dollars, "exact": exact, "aligned": aligned, "when": when}
+    made.filters |= {"dollars": dollars, "exact": exact, "aligned": aligned, "when": when, "stamp": stamp}
     made.globals |= {
         "MINUS": MINUS,
         "icon": icon,
