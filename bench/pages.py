@@ -79,7 +79,8 @@ async def _measure(url: str, calls: int, rounds: int) -> tuple[dict[str, float],
                 print(
                     f"{path:28} quickest {best:6.1f}   median {medians[path]:6.1f}   slowest {worst:6.1f}"
                     f"   first {first:6.1f}   CPU {busy:5.1f}"
-                    f"   {sizes[0] / 1000:5.1f} kB, in German {sizes[1] / 1000:5.1f}, with all it loads {(max(sizes) + loaded) / 1000:5.1f}"
+                    f"   {sizes[0] / 1000:5.1f} kB, in German {sizes[1] / 1000:5.1f},"
+                    f" with all it loads {(max(sizes) + loaded) / 1000:5.1f}"
                 )
     return medians, largest
 
