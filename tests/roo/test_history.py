@@ -247,6 +247,28 @@ async def test_a_picture_and_what_no_page_can_show_are_left_out(browser: Browser
     assert "data:x" not in page.text
 
 
+async def test_half_an_emoji_where_output_was_cut_does_not_lose_the_message(browser: Browser, telling: Telling) -> None:
+    """JSON.stringify writes such a half as an escape; whole ones, and backslashes that only look like it, stay."""
+    text = r"cut \ud83d, C:\\udir, whole \ud83d\ude00, low \uDE00, last \ud83d"
+    line = f'"ts": {NOON}, "type": "say", "say": "text", "text": "{text}"'
+    event = f'{{"type": "Task Message", "properties": {{"taskId": "{telling.task_id}", "message": {{{line}}}}}}}'
+    assert (await telling.post("/api/events", content=event.encode())).status_code == 200
+    page = await browser.get(await address_of(browser, telling))
+    shown = "cut \ufffd, C:\\udir, whole \U0001f600, low \ufffd, last \ufffd"
+    assert shown in page.text
+
+    whole = Telling(telling.extension)
+    parts: dict[str, tuple[str | None, bytes, str | None]] = {
+        "taskId": (None, whole.task_id.encode(), None),
+        "properties": (None, b"{}", None),
+        "file": ("task.json", f"[{{{line}}}]".encode(), "application/json"),
+    }
+    headers = {"authorization": f"Bearer {telling.extension.jwt}"}
+    sent = await telling.extension.http.post("/api/events/backfill", headers=headers, files=parts)
+    assert sent.status_code == 200, sent.text
+    assert shown in (await browser.get(await address_of(browser, whole))).text
+
+
 async def test_markup_in_a_message_is_shown_and_not_obeyed(browser: Browser, telling: Telling) -> None:
     await telling.say(NOON, "<script>alert(1)</script><img src=x onerror=alert(1)>")
     page = await browser.get(await address_of(browser, telling))

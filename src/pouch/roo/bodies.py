@@ -1,6 +1,7 @@
 """Reading the JSON that editors send: bounded, and with nothing in it that cannot be stored."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 import orjson
@@ -34,13 +35,30 @@ async def read_json(request: Request, *, bytes_max: int = 64 * 1024) -> Mapping[
 
 def read_object(text: bytes | str, what: str) -> Mapping[str, object]:
     """A JSON object. Raises InvalidInput for anything else."""
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise InvalidInput(f"{what} is not JSON.") from None
+    document = parse(text, what)
     if not isinstance(document, dict):
         raise InvalidInput(f"{what} must be a JSON object.")
     return document
+
+
+def parse(text: bytes | str, what: str) -> object:
+    """Any JSON. Raises InvalidInput for what is none.
+
+    Output that an editor cut may end within an emoji, and its JSON then has one half of a pair, which is no character:
+    it becomes the sign for what cannot be read, instead of losing the whole message.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        whole = _ESCAPES.sub(_mended, text.encode() if isinstance(text, str) else text)
+    try:
+        return orjson.loads(whole)
+    except orjson.JSONDecodeError:
+        raise InvalidInput(f"{what} is not JSON.") from None
+
+
+def _mended(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape["half"] else escape[0]
 
 
 def flag(document: Mapping[str, object], name: str) -> bool | None:
@@ -68,4 +86,8 @@ def clean(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+# A backslash that stands for itself, both halves of a pair, or one half alone.
+_ESCAPES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][\da-fA-F]{2})"
+)
 _CONTROLS = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}

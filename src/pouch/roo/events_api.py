@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import orjson
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
@@ -14,7 +13,7 @@ from pouch.base.errors import InvalidInput, NotAllowed
 from pouch.identity.throttles import Throttle, Throttles
 from pouch.identity.token_ring import TokenRing
 from pouch.roo.bearer import CLOUD_API, holder
-from pouch.roo.bodies import TooMuch, read_json, read_object
+from pouch.roo.bodies import TooMuch, parse, read_json, read_object
 from pouch.roo.cloud_api import answer
 from pouch.roo.limits import MESSAGES_MAX
 from pouch.roo.reported import Message, read_about, read_event, read_message
@@ -105,10 +104,7 @@ async def _parts(request: Request) -> tuple[str, dict[str, object], bytes]:
 
 
 def _messages(file: bytes) -> Sequence[Message]:
-    try:
-        document = orjson.loads(file)
-    except orjson.JSONDecodeError:
-        raise InvalidInput("The messages are not JSON.", field="file") from None
+    document = parse(file, "The file of messages")
     if not isinstance(document, list):
         raise InvalidInput("The messages must be a list.", field="file")
     if len(document) > MESSAGES_MAX:
