@@ -39,14 +39,18 @@ async def test_a_person_alone_keeps_their_tasks_and_shares_only_when_they_press_
 
 async def test_the_switch_in_the_editor_is_the_switch_on_the_page(browser: Browser, extension: Extension) -> None:
     await signed_in(browser, extension)
-    before = (await extension.settings())["user"]
+    settings = await extension.settings()
+    before, organization = settings["user"], settings["organization"]
     answer = await extension.change({"taskSyncEnabled": False}, before["version"])
     assert answer.status_code == 200
     changed = answer.json()
     assert changed.keys() == {"features", "settings", "version"}
     assert changed["version"] > before["version"]
     assert changed["settings"]["taskSyncEnabled"] is False
-    assert (await extension.settings())["user"] == changed
+    now = await extension.settings()
+    assert now["user"] == changed
+    assert now["organization"]["cloudSettings"]["recordTaskMessages"] is False
+    assert now["organization"]["version"] > organization["version"]
     assert 'name="keeps_tasks" checked' not in (await browser.get("/tasks/settings")).text
     on = await browser.post("/tasks/settings", {"keeps_tasks": "on", "keep_days": "7"})
     assert on.status_code == 303

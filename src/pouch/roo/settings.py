@@ -95,7 +95,17 @@ async def change_person_settings(  # noqa: PLR0913 -- whose by position, the res
     row = await changed.fetchone()
     if row is None:
         raise Conflict(_CHANGED)
-    return PersonSettings(*row)
+    after = PersonSettings(*row)
+    if after.keeps_tasks != before.keeps_tasks:
+        # The settings of the person's own organization show this, too.
+        await db.execute(
+            """
+            UPDATE roo_organization_settings SET version = nextval('roo_settings_versions')
+             WHERE organization_id = (SELECT id FROM identity_organizations WHERE personal_of = %s)
+            """,
+            (person_id,),
+        )
+    return after
 
 
 async def organization_settings(
