@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from pouch.base.ids import show_id
+from pouch.identity.links import LinkKind
 from roo.extension import REDIRECT, Browser, Extension, signed_in
 from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
@@ -70,6 +71,20 @@ async def test_signing_out_in_the_editor_stops_it_at_once(browser: Browser, exte
     await signed_in(browser, extension)
     answer = await extension.sign_out()
     assert answer.json()["response"]["status"] == "removed"
+    assert await statuses(extension) == [401] * 6
+
+
+@pytest.mark.parametrize("kind", ["reset", "undo"])
+async def test_a_link_of_a_mail_that_signs_programs_out_stops_them_at_once(
+    stage: Stage, browser: Browser, extension: Extension, alice: Somebody, kind: LinkKind
+) -> None:
+    """A forgotten password, and taking back that somebody moved the account away: free requests end at once, too."""
+    await signed_in(browser, extension)
+    assert (await extension.balance()).status_code == 200
+    page = {"reset": "/reset", "undo": "/undo-change"}[kind]
+    form = {"password": "another battery, another horse"}
+    answer = await browser.post(f"{page}/{await stage.link(alice, kind)}", form)
+    assert answer.status_code == 303, answer.text
     assert await statuses(extension) == [401] * 6
 
 

@@ -1,6 +1,6 @@
 """What the activities of this room work with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ from pouch.identity.errors import LinkEnded
 from pouch.identity.links import Tokens
 from pouch.identity.passwords import Passwords
 from pouch.identity.throttles import LINK_PER_CLIENT, Throttles, client_network
-from pouch.identity.types import SessionId
+from pouch.identity.types import PersonId, SessionId
 from pouch.settings import Settings
 
 
@@ -43,9 +43,19 @@ class Means:
     sign_up: Literal["open", "invite", "closed"]
     allowed_domains: tuple[str, ...]
     welcome: Money
+    programs_ended: Callable[[PersonId], None] = lambda _: None
+    """Called after each commit that signed a person's programs out, so that this process forgets their tokens."""
 
     @classmethod
-    def of(cls, database: Database, settings: Settings, passwords: Passwords, throttles: Throttles) -> "Means":
+    def of(
+        cls,
+        database: Database,
+        settings: Settings,
+        passwords: Passwords,
+        throttles: Throttles,
+        *,
+        programs_ended: Callable[[PersonId], None] = lambda _: None,
+    ) -> "Means":
         """What the settings say, with a database, passwords and throttles."""
         accounts = settings.file.accounts
         return cls(
@@ -56,6 +66,7 @@ class Means:
             sign_up=accounts.sign_up,
             allowed_domains=accounts.allowed_domains,
             welcome=settings.file.credits.welcome_grant_usd,
+            programs_ended=programs_ended,
         )
 
     def check_domain(self, address: Address) -> None:

@@ -91,7 +91,8 @@ class Moving:
             await end_links(db, person.id, since=link.created_at)
             await _revoke_keys(db, person.id, since=link.created_at)
             reset = await add_link(db, "reset", link.address, person.id)
-            return self._means.tokens.path("reset", reset.id)
+        self._means.programs_ended(person.id)
+        return self._means.tokens.path("reset", reset.id)
 
 
 async def _move(db: Connection, person: Person, link: Link, means: Means) -> Person:

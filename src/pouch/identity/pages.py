@@ -53,7 +53,7 @@ class IdentityPages:
         self._web = web
         self._database = database
         self._cookie = cookie_name(web.settings)
-        means = Means.of(database, web.settings, passwords, throttles)
+        means = Means.of(database, web.settings, passwords, throttles, programs_ended=devices_ended)
         entrance = Entrance(means)
         self._parts = (
             SignInPages(web, means, entrance),
@@ -65,7 +65,6 @@ class IdentityPages:
                 exporters=exporters or {},
                 obstacles=obstacles,
                 farewells=farewells,
-                ended=devices_ended,
             ),
             KeyPages(web, database, keys, example_model, key_spending),
         )

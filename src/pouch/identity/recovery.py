@@ -70,7 +70,9 @@ class Recovery:
             await revoke_devices(db, person.id, *SIGNED_IN)
             await end_links(db, person.id, "reset", "verify", "change")
             await letters.tell_password_changed(db, person, cause=str(link.id))
-            return await enter(db, person, visitor, tells=False)
+            secret = await enter(db, person, visitor, tells=False)
+        self._means.programs_ended(person.id)
+        return secret
 
     async def change(self, viewer: Viewer, current: str, password: str, visitor: Visitor) -> str:
         """Change the password of who is signed in and knows it, and sign out everywhere else.
@@ -92,4 +94,6 @@ class Recovery:
             await end_links(db, person_id, "reset", "change")
             if (person := await get_person(db, person_id)) is not None:
                 await letters.tell_password_changed(db, person, cause=str(new_id()))
-            return await renew_session(db, session_id)
+            secret = await renew_session(db, session_id)
+        self._means.programs_ended(person_id)
+        return secret

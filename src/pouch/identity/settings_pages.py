@@ -1,6 +1,6 @@
 """/settings: a person's address, password, sessions, data, and the end of their account."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 import orjson
@@ -59,7 +59,6 @@ class SettingsPages:
         exporters: Mapping[str, Exporter],
         obstacles: Sequence[Obstacle],
         farewells: Sequence[Farewell],
-        ended: Callable[[PersonId], None],
     ) -> None:
         self._web = web
         self._database = means.database
@@ -69,7 +68,7 @@ class SettingsPages:
         self._exporters = exporters
         self._obstacles = obstacles
         self._farewells = farewells
-        self._ended = ended
+        self._ended = means.programs_ended
 
     def routes(self) -> list[Route]:
         """The routes of these pages."""
@@ -143,7 +142,6 @@ class SettingsPages:
             return await self._forms.draw(request, "identity/settings_password.html", form, wrong)
         except PouchError as error:
             return await self._forms.draw(request, "identity/settings_password.html", form, error)
-        self._ended(PersonId(viewer.person_id))
         return self._forms.let_in(secret, "/settings?done=password")
 
     async def end_session(self, request: Request) -> Response:
