@@ -195,6 +195,32 @@ async def test_a_lane_has_the_width_it_was_given_and_publishing_waits_for_no_age
         assert await begun.get() == second
 
 
+async def test_a_lane_that_is_held_back_is_served_from_then_on_and_holds_up_no_other(database: Database) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def agent(_: UUID) -> None:
+        await heard.put("agents")
+
+    async def other(_: UUID) -> None:
+        await heard.put("short")
+
+    async def due(_: Connection) -> list[UUID]:
+        return []
+
+    jobs, until = Jobs(database), asyncio.Event()
+    jobs.register("agent", agent, due, lane="agents")
+    jobs.register("other", other, due)
+    jobs.hold_back("agents", until)
+    async with running(jobs):
+        async with database.transaction() as db:
+            await ring(db, "agent", new_id(), lane="agents")
+            await ring(db, "other", new_id())
+        assert await heard.get() == "short"
+        assert heard.empty()
+        until.set()
+        assert await heard.get() == "agents"
+
+
 async def test_a_chore_is_done_by_the_clock(database: Database) -> None:
     done = asyncio.Event()
 

@@ -1,7 +1,7 @@
 """The agents lane of a worker: takes runs, works on them, and lets them go when the process is to end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -116,9 +116,8 @@ class AgentJobs:
             attempt.pulse.drains = True
             attempt.pulse.tell()
 
-    async def show(self, stop: asyncio.Event) -> None:
-        """Show this process to the pages and the operator, until it is to end."""
-        facts = await self._workshop.facts()
+    async def show(self, facts: Mapping[str, object], stop: asyncio.Event) -> None:
+        """Show this process, and what its machine can do, to the pages and the operator, until it is to end."""
         while not stop.is_set():
             try:
                 async with self._database.transaction() as db:

@@ -15,14 +15,14 @@ from pouch.agents.environments import PURPOSE, place_of
 from pouch.agents.forgetting import forget_old
 from pouch.agents.jobs import AgentJobs
 from pouch.agents.live import spending_words
-from pouch.agents.machine import address_check, machine_of
-from pouch.agents.sandboxes.errors import SandboxUnsafe
+from pouch.agents.machine import Machine, address_check
 from pouch.agents.sandboxes.ssh import read_ssh
 from pouch.agents.types import Run
 from pouch.agents.wishes import end_unanswered
 from pouch.agents.workshop import Place
 from pouch.app.triggers import Outside
 from pouch.base.database import Connection, Database
+from pouch.base.errors import PouchError
 from pouch.base.money import Money
 from pouch.base.sealing import Seal
 from pouch.catalog.agent_price import agent_price
@@ -31,6 +31,9 @@ from pouch.settings import Agents, Settings
 from pouch.web.viewer import Viewer
 
 SWEEP_EVERY_S = 3600
+LOOK_AGAIN_S = 60
+
+Facts = Mapping[str, object]
 
 log = structlog.get_logger()
 
@@ -50,16 +53,29 @@ def hook_seal_of(settings: Settings) -> Seal:
     return Seal(settings.secret_keys, hooks.PURPOSE)
 
 
-async def agent_jobs(settings: Settings, database: Database, outside: Outside) -> AgentJobs | None:
-    """The agents' lane, where this machine can keep them apart from itself, or was told to go on without."""
-    machine = machine_of(settings)
-    try:
-        facts = await machine.facts()
-    except SandboxUnsafe as error:
-        log.warning("agents_not_run_here", reason=error.message, see="pouch sandbox probe")
-        return None
-    if not facts["safe"]:
-        log.warning("agents_not_kept_apart", see="pouch sandbox probe")
+async def until_usable(machine: Machine, stop: asyncio.Event, *, again_s: float = LOOK_AGAIN_S) -> Facts | None:
+    """What this machine can do, once it can keep agents apart from itself or was told to go on without; None: stopped.
+
+    A daemon or a cluster that is away comes back, so it is asked again.
+    """
+    said = ""
+    while not stop.is_set():
+        try:
+            facts = await machine.facts()
+        except (PouchError, OSError) as error:
+            if said != (said := str(error)):
+                log.warning("agents_not_run_here", reason=said, see="pouch sandbox probe")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), again_s)
+        else:
+            if not facts["safe"]:
+                log.warning("agents_not_kept_apart", see="pouch sandbox probe")
+            return facts
+    return None
+
+
+def agent_jobs(settings: Settings, database: Database, outside: Outside, machine: Machine) -> AgentJobs:
+    """The agents' lane. Serve it once its machine is usable."""
     return AgentJobs(
         database,
         machine,
@@ -78,14 +94,13 @@ async def tend_runs(agents: Agents, db: Connection) -> None:
     await forget_old(db, agents.keep_days)
 
 
-async def sweep_sandboxes(settings: Settings, stop: asyncio.Event) -> None:
+async def sweep_sandboxes(machine: Machine, stop: asyncio.Event) -> None:
     """Remove now and then what crashes left on this machine: nobody else can."""
-    machine = machine_of(settings)
     while not stop.is_set():
         try:
             await machine.sweep()
-        except OSError as error:
-            log.warning("sandboxes_not_swept", error=type(error).__name__)
+        except (PouchError, OSError) as error:
+            log.warning("sandboxes_not_swept", error=type(error).__name__, reason=str(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)
 

@@ -9,10 +9,11 @@ import structlog
 import uvloop
 
 from pouch.agents.hooks import HookJobs
+from pouch.agents.jobs import AgentJobs
 from pouch.agents.losing import LosingJobs
-from pouch.agents.machine import machine_of
+from pouch.agents.machine import Machine, machine_of
 from pouch.agents.schedules import ScheduleJobs
-from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes, tend_runs
+from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes, tend_runs, until_usable
 from pouch.app.far_ends import test_models_url
 from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
@@ -107,16 +108,22 @@ async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
         outside.register(jobs, asking)
         private_hosts = [host.lower() for host in settings.file.agents.private_hosts]
         HookJobs(database, hook_seal_of(settings), private_hosts=private_hosts).register(jobs)
-        agents = await agent_jobs(settings, database, outside) if lanes is None or "agents" in lanes else None
+        # One machine for all that makes sandboxes here: it may listen for them, and on a port only one can.
+        machine = machine_of(settings)
+        agents = agent_jobs(settings, database, outside, machine)
+        agents.register(jobs)
+        outside.register_publishing(jobs, machine)
         jobs.every(FORGET_EVERY_S, "identity.forget_tickets", _Forget(database, forget_old_tickets))
         jobs.every(FORGET_TASKS_EVERY_S, "roo.forget_tasks", _Forget(database, forget_old_tasks))
         try:
             async with asyncio.TaskGroup() as group:
-                if agents is not None:
-                    agents.register(jobs)
-                    outside.register_publishing(jobs, machine_of(settings))
-                    group.create_task(agents.show(stop), name="worker of agents")
-                    group.create_task(sweep_sandboxes(settings, stop), name="places of agents")
+                if lanes is None or {"agents", "publishing"} & set(lanes):
+                    is_usable = asyncio.Event()
+                    jobs.hold_back("agents", is_usable)
+                    jobs.hold_back("publishing", is_usable)
+                    shown = agents if lanes is None or "agents" in lanes else None
+                    group.create_task(_open(machine, shown, is_usable, stop), name="worker of agents")
+                    group.create_task(sweep_sandboxes(machine, stop), name="places of agents")
                 watching = group.create_task(catalog.run(), name="catalog")
                 await jobs.run(stop)
                 watching.cancel()
@@ -124,6 +131,15 @@ async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
             await outside.close()
             if processor is not None:
                 await processor.close()
+
+
+async def _open(machine: Machine, agents: AgentJobs | None, is_usable: asyncio.Event, stop: asyncio.Event) -> None:
+    facts = await until_usable(machine, stop)
+    if facts is None:
+        return
+    is_usable.set()
+    if agents is not None:
+        await agents.show(facts, stop)
 
 
 def _postman(settings: Settings, ends: Ends | None, database: Database) -> Postman:

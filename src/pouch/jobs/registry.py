@@ -41,6 +41,7 @@ class Jobs:
         self._only = lanes
         self._widths = {lane: rules.width for lane, rules in LANES.items()} | dict(widths or {})
         self._database = database
+        self._held_back: dict[str, asyncio.Event] = {}
         self._kinds: dict[str, Kind] = {}
         self._chores: dict[str, Chore] = {}
 
@@ -68,6 +69,10 @@ class Jobs:
             return
         self._chores[name] = Chore(name, cron(seconds), function)
 
+    def hold_back(self, lane: Lane, until: asyncio.Event) -> None:
+        """Serve that lane only once `until` is set."""
+        self._held_back[lane] = until
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then let the jobs in flight end. Waits for a database that does not answer."""
         engine = await self._open(stop)
@@ -76,9 +81,14 @@ class Jobs:
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in self._lanes():
-                    group.create_task(serve(engine, lane, stop, width=self._widths[lane]), name=f"serve {lane}")
+                    group.create_task(self._serve(engine, lane, stop), name=f"serve {lane}")
         finally:
             await engine.close()
+
+    async def _serve(self, engine: Engine, lane: str, stop: asyncio.Event) -> None:
+        until = self._held_back.get(lane)
+        if until is None or await _is_set_first(until, stop):
+            await serve(engine, lane, stop, width=self._widths[lane])
 
     async def sweep(self) -> int:
         """Ring for every due row that has no job waiting; returns how many."""
@@ -140,6 +150,16 @@ def cron(seconds: int) -> str:
     if hours == 24 and seconds == hours * 3600:
         return "0 0 * * *"
     raise ValueError(f"{seconds} seconds do not divide a minute, an hour or a day")
+
+
+async def _is_set_first(event: asyncio.Event, stop: asyncio.Event) -> bool:
+    waiting = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(stop.wait())]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+    return not stop.is_set()
 
 
 async def _handle(kind: Kind, row_id: UUID) -> None:
