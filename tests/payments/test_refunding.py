@@ -1,6 +1,7 @@
 """Giving money back: held before the processor hears of it, posted once, and given up only on a definite no."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -180,6 +181,10 @@ async def test_a_processor_that_does_not_know_the_payment_says_nothing_of_its_re
     await shop.change("UPDATE payment_purchases SET payment_id = 'pi_of_the_other_account'")
     assert await carry_out(shop, refund) == "unknown"
     await shop.change("UPDATE payment_purchases SET payment_id = %s", purchase.payment_id)
+    async with shop.database.transaction() as db:
+        assert await refunds.unanswered(db, "embedded", timedelta(days=1)) == []
+        (waiting,) = await refunds.unanswered(db, "embedded", timedelta(0))
+    assert waiting.id == refund.id
     assert await carry_out(shop, refund) == "succeeded"
     assert (await shop.has()).posted == Money.parse("6")
     await shop.assert_clean()

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from payments.far_end import FarEnd
-from payments.shop import ALICE, Pouch
+from payments.shop import ALICE, Pouch, Shop
 from pouch.base.errors import InvalidInput
 from pouch.base.money import Money
-from pouch.payments import suspensions
+from pouch.payments import purchases, suspensions
+from pouch.payments.reconciling import Reconciling
 from topups.till import ALWAYS_ASKS, FAILS_LATER, MASTERCARD, Till, wish
 
 pytestmark = pytest.mark.anyio
@@ -250,6 +251,89 @@ async def test_an_unknown_attempt_that_did_charge_is_found_after_a_day(till: Til
     await till.work()
     assert await till.states() == ["credited"]
     assert await till.asked() == await till.charges() == 1
+
+
+async def lose_answer(till: Till) -> None:
+    """The card is charged, and the answer never comes."""
+    async with FarEnd.before(till.shop.cards.api_base) as far_end:
+        far_end.answers = 0
+        pouch = Pouch(till.shop.database, api_base=far_end.url, timeout_s=2)
+        await till.work(pouch)
+        await pouch.processor.close()
+    assert await till.states() == ["unknown"]
+    await till.time_passes(90)
+
+
+async def test_a_key_that_is_not_taken_is_no_answer_to_an_unknown_attempt(till: Till) -> None:
+    """Charged, the answer lost, and then the operator rolled the key: no second charge an hour later."""
+    await till.arm()
+    await till.spend("6")
+    await lose_answer(till)
+    rolled = Pouch(till.shop.database, api_base=till.shop.cards.api_base, secret_key="sk_test_rolled")
+    await till.work(rolled)
+    await rolled.processor.close()
+    assert await till.states() == ["unknown"]
+    await till.time_passes(3700)
+    await till.work()
+    assert await till.states() == ["credited"]
+    assert await till.asked() == await till.charges() == 1
+    await till.audit()
+
+
+async def test_a_refusal_is_believed_only_after_a_look(till: Till) -> None:
+    """Charged, the answer lost, the key forgotten early, and the card taken off meanwhile: the charge still counts."""
+    await till.arm()
+    await till.spend("6")
+    await lose_answer(till)
+    await till.shop.change("DELETE FROM cards_requests")
+    async with till.shop.database.transaction() as db:
+        card = await till.pouch.sync.cards.default(db, till.alice)
+    assert card is not None
+    await till.pouch.processor.detach(card.stripe_id)
+    await till.work()
+    assert await till.states() == ["credited"]
+    assert await till.asked() == await till.charges() == 1
+    await till.audit()
+
+
+async def test_where_even_the_look_is_refused_an_attempt_stays_unknown_and_the_operators_hear_of_it(till: Till) -> None:
+    """The operator named another account: it knows nothing of this customer, so it can say nothing of their payment."""
+    await till.arm()
+    await till.spend("6")
+    await lose_answer(till)
+    async with till.shop.database.transaction() as db:
+        known = await purchases.find_customer(db, till.alice, "embedded")
+    await till.shop.change("UPDATE payment_customers SET stripe_id = 'cus_of_the_other_account'")
+    await till.work()
+    await till.ask_for("50")
+    assert await till.states() == ["unknown"]
+    await till.time_passes(10 * 86400)
+    for table in ("cards_intents", "cards_events"):
+        await till.shop.change(f"UPDATE {table} SET created_at = created_at - interval '10 days'")
+    await till.work()
+    assert await till.states() == ["unknown"]
+    (said,) = await differences(till.shop, "top_up")
+    assert "Whether the top-up" in said
+    await till.shop.change("UPDATE payment_customers SET stripe_id = %s", known)
+    await till.time_passes(3600)
+    await till.work()
+    assert await till.states() == ["credited"]
+    assert await differences(till.shop, "top_up") == []
+    assert await till.asked() == await till.charges() == 1
+
+
+async def differences(shop: Shop, what: str) -> list[str]:
+    """What a reconciliation leaves open about this kind of purchase."""
+    await Reconciling(shop.database, shop.pouch.processor, shop.pouch.sync, shop.pouch.inbox).check("clock")
+    async with shop.database.transaction() as db:
+        rows = await db.execute(
+            """
+            SELECT d.what FROM payment_differences AS d JOIN payment_purchases AS p ON p.id = d.purchase_id
+             WHERE d.repaired_at IS NULL AND d.gone_at IS NULL AND p.kind = %s
+            """,
+            (what,),
+        )
+        return [said for (said,) in await rows.fetchall()]
 
 
 async def test_a_debt_or_a_dispute_suspends_it(till: Till) -> None:

@@ -92,6 +92,10 @@ class Processor:
         )
         return customer.id
 
+    async def find_customer(self, customer: str) -> None:
+        """See that the processor knows a customer. Raises NoSuchObject when it does not."""
+        await self._ask(lambda client: client.v1.customers.retrieve_async(customer))
+
     async def create_session(  # noqa: PLR0913 -- what differs between two purchases, by name
         self, purchase: Purchase, *, customer: str, product: str, page: str, collects_tax_id: bool, key: str
     ) -> Session:

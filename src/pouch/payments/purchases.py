@@ -1,7 +1,7 @@
 """The rows of purchases and of customers at the card processor. States move by compare-and-set only."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
@@ -247,6 +247,15 @@ async def find_by_payments(db: Connection, payment_ids: Sequence[str]) -> dict[s
 async def credited_since(db: Connection, mode: Mode, since: datetime) -> list[Purchase]:
     """Everything that was credited since then."""
     return await _read(db, "WHERE mode = %s AND credited_at >= %s ORDER BY credited_at", mode, since)
+
+
+async def unanswered(db: Connection, mode: Mode, within: timedelta) -> list[Purchase]:
+    """The top-ups that were wanted longer ago than that, and of which nobody knows whether they were charged."""
+    where = """
+        WHERE kind = 'top_up' AND state = 'created' AND quarantine = '' AND mode = %s AND created_at < now() - %s
+        ORDER BY id LIMIT 100
+    """
+    return await _read(db, where, mode, within)
 
 
 async def unended(db: Connection, organization_id: UUID) -> list[Purchase]:

@@ -2,7 +2,8 @@
 
 In words. What the processor has and we have not is looked at again by the one path that settles (`sync`): that repairs
 a webhook that never came. What differs afterwards is written down, and the operators are told once. What we credited
-and the processor does not know is a difference that nothing repairs.
+and the processor does not know is a difference that nothing repairs. So is a top-up or refund of which the processor
+has said nothing for a day: whether money moved is unknown, and the operators must know.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ from pouch.payments.sync import Sync
 from pouch.payments.types import Payment, Purchase
 
 LOOK_BACK = timedelta(days=4)
+ANSWERED_WITHIN = timedelta(days=1)
+"""The longest that a charge or a refund may be unknown before the operators hear of it."""
 EVERY_S = 3600
 CHECK_TIMEOUT_S = 240.0
 PATIENCE_S = (1, 2, 4, 8, 15, 30)
@@ -129,6 +132,7 @@ class Reconciling:
             await self._refund(refund, tally)
         for dispute in reversed(await processor.disputes_since(since)):
             await self._dispute(dispute, tally)
+        await self._unanswered(processor, tally)
         movements = await processor.movements_since(since - LOOK_BACK)
         async with self._database.transaction() as db:
             await clearing.note_movements(db, processor.mode, movements)
@@ -174,6 +178,20 @@ class Reconciling:
             if payment is None or payment.status != "succeeded":
                 what = f"{purchase.shown_id} has {purchase.amount}; its payment {purchase.payment_id} is not there."
                 tally.open.append(Found("payment", purchase.payment_id, what, purchase.id))
+
+    async def _unanswered(self, processor: Processor, tally: _Tally) -> None:
+        """What was asked for a day ago and has no answer yet."""
+        async with self._database.transaction() as db:
+            charges = await purchases.unanswered(db, processor.mode, ANSWERED_WITHIN)
+            waiting = await refunds.unanswered(db, processor.mode, ANSWERED_WITHIN)
+        for each in charges:
+            what = (
+                f"Whether the top-up {each.shown_id} of {each.amount} was charged is not known; there is no other one."
+            )
+            tally.open.append(Found("payment", each.shown_id, what, each.id))
+        for row in waiting:
+            what = f"Whether the refund {row.shown_id} of {row.amount} was made is not known; its credits stay held."
+            tally.open.append(Found("refund", row.shown_id, what, row.purchase_id))
 
     async def _refund(self, refund: RefundObject, tally: _Tally) -> None:
         purchase = await self._purchase_of(refund.payment_intent)

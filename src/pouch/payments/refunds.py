@@ -1,7 +1,7 @@
 """The rows of refunds. States move by compare-and-set, under the lock of their purchase."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -289,6 +289,12 @@ async def due(db: Connection, mode: Mode) -> list[UUID]:
         (mode, DUE_ROWS_MAX),
     )
     return [refund_id for (refund_id,) in await rows.fetchall()]
+
+
+async def unanswered(db: Connection, mode: Mode, within: timedelta) -> list[Refund]:
+    """The refunds that were asked for longer ago than that, and of which nobody knows whether they were made."""
+    where = "WHERE state IN ('created', 'unknown') AND mode = %s AND created_at < now() - %s ORDER BY id LIMIT 100"
+    return await _read(db, where, mode, within)
 
 
 async def come_back(db: Connection, held: Claim, error: str) -> None:

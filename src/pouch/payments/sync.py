@@ -214,6 +214,9 @@ class Sync:
         elif customer is not None:
             since = int(purchase.created_at.timestamp()) - LOOK_BACK_S
             found = await processor.look_up_payment(customer=customer, purchase=purchase.shown_id, since=since)
+            if found is None:
+                # Only who knows the customer can say that there is no payment of theirs.
+                await processor.find_customer(customer)
         else:
             found = None
         return purchase if found is None else await self._settle_charge(processor, purchase, found)

@@ -3,7 +3,10 @@
 In words. The row is committed before the request, and its id is the key: the request may be sent any number of times
 and charges once. No answer is `unknown`: for twenty hours the same request with the same key goes again, because that
 is how long the key is certain to be remembered; after that it is never sent again, only looked up among the
-customer's payments. While an attempt is unknown there is no other. What was not sent yet is not sent any more once
+customer's payments. While an attempt is unknown there is no other. A refusal is no end by itself, for it may answer the
+second request while the first charged: the payment is looked for first, and where even that is refused, only an
+attempt that was never sent before ends; any other stays unknown, and the operators hear of it after a day. What was
+not sent yet is not sent any more once
 the rule is off, paused or suspended; what was sent is settled whatever the rule says.
 """
 
@@ -60,9 +63,9 @@ class Charging:
         if attempt.state == "created" and not await self._submit(attempt):
             return
         try:
-            await self._ask(attempt_id)
-        except ProcessorSilent as silent:
-            await self._come_back(claim, UNKNOWN, silent.reason)
+            await self._ask(attempt_id, is_first=claim.attempts == 1)
+        except (ProcessorSilent, ProcessorRefused) as failure:
+            await self._come_back(claim, UNKNOWN, failure.reason)
         else:
             # Settled, it has no due time any more, and this does nothing. Else the bank is still at it.
             await self._come_back(claim, SETTLING, "")
@@ -83,7 +86,11 @@ class Charging:
                 await purchases.move(db, purchase.id, "failed", since=["created"], reason=NO_MONEY)
         return False
 
-    async def _ask(self, attempt_id: UUID) -> None:
+    async def _ask(self, attempt_id: UUID, *, is_first: bool) -> None:
+        """Have the processor say how it stands. Raises ProcessorSilent and ProcessorRefused where that stays unknown.
+
+        `is_first`: nobody can have sent anything for this attempt before.
+        """
         async with self._database.transaction() as db:
             attempt = await attempts.find_attempt(db, attempt_id)
             purchase = await purchases.get_purchase(db, attempt_id)
@@ -95,41 +102,52 @@ class Charging:
         if purchase.mode != self._processor.mode:
             raise ProcessorSilent("The processor of this attempt is not in use.")
         if customer is None:
-            await self._refuse(purchase, Decline(code="card_detached"), "There is no customer at the processor.")
+            reason = "There is no customer at the processor."
+            if not is_first:
+                raise ProcessorSilent(reason)
+            await self._refuse(purchase, Decline(code="card_detached"), reason)
         elif purchase.payment_id is not None:
             await self._sync.charge(purchase, purchase.payment_id)
         elif attempt.submitted_at is None or now - attempt.submitted_at < KEY_GOOD_FOR:
-            await self._send(purchase, customer)
+            await self._send(purchase, customer, is_first=is_first)
         else:
-            await self._look_up(purchase)
+            await self._look_up(purchase, Decline(code="not_reached"), "No payment was found after a day.")
 
-    async def _send(self, purchase: Purchase, customer: str) -> None:
+    async def _send(self, purchase: Purchase, customer: str, *, is_first: bool) -> None:
         try:
             payment_id = await self._processor.charge_saved_card(
                 purchase, customer=customer, description=self._description, key=f"pi:{purchase.id}"
             )
         except CardDeclined as declined:
             if declined.payment_id is None:
-                await self._refuse(purchase, Decline(code="processor_refused"), declined.reason)
+                await self._look_up(purchase, Decline(code="processor_refused"), declined.reason, is_first=is_first)
                 return
             payment_id = declined.payment_id
-        except KeyReused:
+        except KeyReused as reused:
             # Another request stands under the key, perhaps from before an upgrade. What it made is found.
-            await self._look_up(purchase)
+            await self._look_up(purchase, Decline(code="not_reached"), reused.reason)
             return
         except ProcessorRefused as refused:
             is_card = refused.param in {"payment_method", "customer"}
-            await self._refuse(
-                purchase, Decline(code="card_detached" if is_card else "processor_refused"), refused.reason
-            )
+            decline = Decline(code="card_detached" if is_card else "processor_refused")
+            await self._look_up(purchase, decline, refused.reason, is_first=is_first)
             return
         await self._sync.charge(purchase, payment_id)
 
-    async def _look_up(self, purchase: Purchase) -> None:
-        """Find the payment that was made, if one was. An answer that names none is the end: none will come."""
-        found = await self._sync.purchase(purchase.id)
-        if found.payment_id is None:
-            await self._refuse(purchase, Decline(code="not_reached"), "No payment was found after a day.")
+    async def _look_up(self, purchase: Purchase, decline: Decline, reason: str, *, is_first: bool = False) -> None:
+        """Find the payment that was made, if one was. An answer that names none is the end: none will come.
+
+        Raises ProcessorRefused when the look itself is refused and something may have been sent before.
+        """
+        try:
+            found = await self._sync.purchase(purchase.id)
+        except ProcessorRefused:
+            if not is_first:
+                raise
+        else:
+            if found.payment_id is not None:
+                return
+        await self._refuse(purchase, decline, reason)
 
     async def _refuse(self, purchase: Purchase, decline: Decline, reason: str) -> None:
         """Nothing exists at the processor, and nothing will under this key."""
