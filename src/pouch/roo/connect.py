@@ -21,16 +21,13 @@ def addresses(site_url: str) -> dict[str, str]:
 
 
 def snippets(site_url: str) -> dict[str, str]:
-    """What the page offers to copy. Each is run by a test as it stands."""
+    """What the page offers to copy. `tests/roo/test_connect` runs each as it stands, PowerShell's where that is."""
     known = addresses(site_url)
     lines = [f"{name}={value}" for name, value in known.items()]
     quoted = " ".join(f"'{line}'" for line in lines)
     listed = ", ".join(f"'{line}'" for line in lines)
-    terminal = {
-        "ROO_AUTH_BASE_URL": site_url,
-        "ROO_SDK_BASE_URL": site_url,
-        "ROO_CODE_PROVIDER_URL": known["ROO_CODE_PROVIDER_URL"],
-    }
+    # The command line runs the extension, which reads the three; the two are its own.
+    terminal = known | {"ROO_AUTH_BASE_URL": site_url, "ROO_SDK_BASE_URL": site_url}
     return {
         "env": "\n".join(lines),
         "shell": (
@@ -40,7 +37,7 @@ def snippets(site_url: str) -> dict[str, str]:
         ),
         "powershell": (
             f'Get-ChildItem "$HOME\\.vscode\\extensions\\{EXTENSION}-*" | ForEach-Object {{\n'
-            f"  Add-Content (Join-Path $_ '.env') @('', {listed})\n"
+            f"  Add-Content (Join-Path $_.FullName '.env') @('', {listed})\n"
             "}"
         ),
         "start": " \\\n".join([f"env {lines[0]}", *(f"    {line}" for line in lines[1:]), "    code"]),
