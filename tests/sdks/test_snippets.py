@@ -90,6 +90,12 @@ def test_editors_with_settings_are_told_what_to_type(pouch: RunningPouch) -> Non
         assert "<code>pouch/free</code>" in form
 
 
+def test_continue_is_told_where_it_reads_the_key(pouch: RunningPouch) -> None:
+    page = httpx.get(f"{pouch.url}/connect", trust_env=False).text
+    form = page.partition("<summary>Continue")[2].partition("</details>")[0]
+    assert "<code>POUCH_KEY=…</code> into <code>~/.continue/.env</code>" in form
+
+
 def test_curl(snippets: dict[str, str], environment: dict[str, str]) -> None:
     if shutil.which("curl") is None:
         pytest.skip("only where curl is")
@@ -121,10 +127,12 @@ def test_aider_finds_its_address_and_key(snippets: dict[str, str], environment: 
 
 
 def test_the_configuration_for_continue_works(snippets: dict[str, str], environment: dict[str, str]) -> None:
-    text = snippets["continue"].replace("$POUCH_KEY", environment["POUCH_KEY"])
-    fields = dict(re.findall(r"^\s*-?\s*(\w+): (\S+)$", text, re.MULTILINE))
+    """Read as it does: a value `${{ secrets.NAME }}` is the line NAME=… of its .env, any other is the key."""
+    fields = dict(re.findall(r"^\s*-?\s*(\w+): (\S.*)$", snippets["continue"], re.MULTILINE))
+    secret = re.fullmatch(r"\$\{\{ secrets\.(\w+) \}\}", fields["apiKey"])
+    key = environment[secret[1]] if secret else fields["apiKey"]
     assert (fields["provider"], fields["schema"]) == ("openai", "v1")
-    assert says_hello(fields["apiBase"], fields["apiKey"], fields["model"])
+    assert says_hello(fields["apiBase"], key, fields["model"])
 
 
 def test_the_configuration_for_opencode_works(snippets: dict[str, str], environment: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Set-up for programs that speak chat completions: what the page prints, a test runs as it stands.
 
-`$POUCH_KEY` is where each of them reads the key. Facts from the programs' own documentation, November 2026.
+POUCH_KEY is the name under which each of them reads the key. Facts from the programs' own documentation, November 2026.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +20,8 @@ class Snippet:
     place: str = ""
     install: str = ""
     """The command that installs what it needs."""
+    key_place: str = ""
+    """The file that it reads the key from, when that is not the environment; as a line POUCH_KEY=…"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ models:
     provider: openai
     model: <model>
     apiBase: <base>
-    apiKey: $POUCH_KEY"""
+    apiKey: ${{ secrets.POUCH_KEY }}"""
 
 _OPENCODE = """\
 {
@@ -140,7 +142,8 @@ _SNIPPETS = (
     Snippet("openai-python", "OpenAI, Python", "python", _OPENAI_PYTHON, install="pip install openai"),
     Snippet("openai-node", "OpenAI, Node", "node", _OPENAI_NODE, install="npm install openai"),
     Snippet("aider", "aider", "shell", _AIDER),
-    Snippet("continue", "Continue", "yaml", _CONTINUE, place="~/.continue/config.yaml"),
+    # It fills in what is in its own .env, and does not look into the environment.
+    Snippet("continue", "Continue", "yaml", _CONTINUE, place="~/.continue/config.yaml", key_place="~/.continue/.env"),
     Snippet("opencode", "opencode", "json", _OPENCODE, place="opencode.json"),
     Snippet("langchain", "LangChain", "python", _LANGCHAIN, install="pip install langchain-openai"),
     Snippet("litellm", "LiteLLM", "python", _LITELLM, install="pip install litellm"),
