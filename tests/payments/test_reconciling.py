@@ -9,9 +9,10 @@ from payments.shop import Shop
 from pouch.base.clock import system_clock
 from pouch.base.ids import new_id
 from pouch.base.money import ZERO, Money
+from pouch.embedded.cards.disputes import Verdict
 from pouch.identity.people import add_person
 from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
-from pouch.payments import checks
+from pouch.payments import checks, suspensions
 from pouch.payments.checks import Check, Difference
 from pouch.payments.errors import NoProcessor
 from pouch.payments.reconciling import Reconciling
@@ -75,6 +76,80 @@ async def test_refunds_and_disputes_that_nobody_told_us_of_are_found(shop: Shop,
     assert await differences(shop) == []
     assert figures(await reconciling.check("desk")) == (0, 0, "")
     await shop.assert_clean()
+
+
+async def grow_old(shop: Shop, days: int) -> None:
+    """All that happened so far is so long ago, and is in our books."""
+    tables = {
+        "cards_disputes": "created_at",
+        "cards_refunds": "created_at",
+        "cards_events": "created_at",
+        "cards_intents": "created_at",
+        "cards_movements": "created_at",
+        "payment_purchases": "credited_at",
+        "payment_disputes": "opened_at",
+        "payment_movements": "moved_at",
+    }
+    for table, column in tables.items():
+        await shop.change(f"UPDATE {table} SET {column} = {column} - make_interval(days => %s)", days)
+
+
+async def lose_events(shop: Shop) -> None:
+    """The endpoint does not take this type, so the processor never tries, and lists nothing as undelivered."""
+    await shop.change("DELETE FROM cards_deliveries")
+    await shop.change("UPDATE cards_events SET created_at = now() - interval '10 days'")
+
+
+@pytest.mark.parametrize(("verdict", "state", "has"), [("won", "credited", "10"), ("lost", "dispute_lost", "0")])
+async def test_the_outcome_of_a_dispute_that_nobody_told_us_of_is_found(
+    shop: Shop, reconciling: Reconciling, verdict: Verdict, state: str, has: str
+) -> None:
+    """The bank takes its time, and its event never comes."""
+    purchase = await shop.buy("10.00")
+    dispute = await shop.object_to(purchase)
+    await shop.deliver()
+    await reconciling.check("clock")
+    await grow_old(shop, 80)
+    await shop.decide(dispute, verdict)
+    await lose_events(shop)
+    assert figures(await reconciling.check("clock"))[0] >= 1
+    assert (await shop.now(purchase)).state == state
+    assert (await shop.has()).posted == Money.parse(has)
+    async with shop.database.transaction() as db:
+        assert await suspensions.why_suspended(db, shop.alice) is None
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+    await shop.assert_clean()
+
+
+async def test_a_refund_that_fails_weeks_later_is_found_by_its_balance_transaction(
+    shop: Shop, reconciling: Reconciling
+) -> None:
+    purchase = await shop.buy("10.00")
+    await shop.refund(purchase, "4.00")
+    await reconciling.check("clock")
+    await grow_old(shop, 25)
+    (refund,) = await shop.refunds(purchase)
+    assert refund.stripe_id is not None
+    await shop.fail_refund(refund.stripe_id)
+    await lose_events(shop)
+    assert figures(await reconciling.check("clock")) == (1, 0, "")
+    assert [row.state for row in await shop.refunds(purchase)] == ["failed"]
+    assert (await shop.has()).posted == Money.parse("10")
+    assert await shop.moved("refund_clearing") == ZERO
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+    await shop.assert_clean()
+
+
+async def test_an_old_purchase_is_tied_again_when_something_moves(shop: Shop, reconciling: Reconciling) -> None:
+    purchase = await shop.buy("10.00")
+    await reconciling.check("clock")
+    await grow_old(shop, 60)
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+    await shop.object_to(purchase, usd="6.00")
+    await shop.deliver()
+    await shop.change("UPDATE cards_movements SET amount_cents = -7_00 WHERE category = 'dispute'")
+    await reconciling.check("clock")
+    assert [found.kind for found in await differences(shop)] == ["clearing"]
 
 
 async def test_a_credit_that_nobody_paid_is_a_difference_until_it_is_mended(

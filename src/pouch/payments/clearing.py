@@ -83,17 +83,40 @@ def _postings(each: MovementObject, purchase_id: UUID | None) -> list[Operation]
     return operations
 
 
+async def new_of(db: Connection, mode: Mode, found: Sequence[MovementObject]) -> list[MovementObject]:
+    """Those that are not written down yet, or were before their purchase was known; oldest first."""
+    rows = await db.execute(
+        "SELECT id FROM payment_movements WHERE mode = %s AND id = ANY(%s) AND purchase_id IS NOT NULL",
+        (mode, [each.id for each in found]),
+    )
+    known = {movement_id for (movement_id,) in await rows.fetchall()}
+    return [each for each in reversed(found) if each.id not in known]
+
+
 async def untied(db: Connection, mode: Mode, since: datetime) -> list[Found]:
-    """The purchases since then whose clearing is not what the processor's balance transactions say."""
+    """The purchases whose clearing is not what the processor's balance transactions say.
+
+    Looked at are those that were credited, or of which something moved there or went back here, since then.
+    """
     rows = await db.execute(
         """
         SELECT p.id, p.payment_id, coalesce(m.total, 0)
           FROM payment_purchases AS p
           LEFT JOIN (SELECT purchase_id, sum(amount_nanos - fee_nanos)::bigint AS total
                        FROM payment_movements GROUP BY purchase_id) AS m ON m.purchase_id = p.id
-         WHERE p.mode = %s AND p.credited_at >= %s AND p.credited_at < now() - %s
+         WHERE p.mode = %(mode)s AND p.credited_at < now() - %(settles)s
+           AND (p.credited_at >= %(since)s
+                OR p.id IN (SELECT purchase_id FROM payment_movements WHERE moved_at >= %(since)s
+                            UNION SELECT purchase_id FROM payment_refunds
+                                   WHERE posted_at >= %(since)s OR returned_at >= %(since)s
+                            UNION SELECT purchase_id FROM payment_disputes
+                                   WHERE opened_at >= %(since)s OR closed_at >= %(since)s))
+           AND NOT EXISTS (SELECT FROM payment_disputes AS d
+                            WHERE d.purchase_id = p.id AND d.closed_at >= now() - %(settles)s)
+           AND NOT EXISTS (SELECT FROM payment_refunds AS r
+                            WHERE r.purchase_id = p.id AND r.source = 'failure' AND r.posted_at >= now() - %(settles)s)
         """,
-        (mode, since, SETTLES_WITHIN),
+        {"mode": mode, "since": since, "settles": SETTLES_WITHIN},
     )
     expected = {purchase_id: (payment_id, Money(total)) for purchase_id, payment_id, total in await rows.fetchall()}
     moved = await moved_by(db, "stripe_clearing", list(expected))

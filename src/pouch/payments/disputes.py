@@ -132,6 +132,11 @@ async def newest(db: Connection, limit: int = 100) -> list[Dispute]:
     return await _read(db, "ORDER BY closed_at IS NOT NULL, opened_at DESC, id LIMIT %s", limit)
 
 
+async def undecided(db: Connection, mode: Mode, limit: int = 1000) -> list[Dispute]:
+    """The disputes that are open in our books, oldest first."""
+    return await _read(db, "WHERE mode = %s AND closed_at IS NULL ORDER BY opened_at, id LIMIT %s", mode, limit)
+
+
 async def has_open(db: Connection, organization_id: UUID) -> bool:
     """Whether money of the organization is disputed and not decided: while it is, nothing is charged by itself."""
     rows = await db.execute(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from pouch.base.money import Money
 from pouch.payments.types import Event
@@ -38,6 +39,15 @@ class RefundObject:
         return self.status == "succeeded"
 
 
+_WENT_BACK: dict[str, Literal["refund", "dispute", "payment"]] = {
+    "refund": "refund",
+    "refund_failure": "refund",
+    "dispute": "dispute",
+    "dispute_reversal": "dispute",
+    "charge_failure": "payment",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SourceObject:
     """The charge, refund or dispute behind a balance transaction, as far as it leads to its payment."""
@@ -63,6 +73,11 @@ class MovementObject:
     def source_id(self) -> str:
         """What caused it."""
         return self.source.id if isinstance(self.source, SourceObject) else self.source or ""
+
+    @property
+    def kind(self) -> Literal["refund", "dispute", "payment"] | None:
+        """What went back, or came back again. None for everything else."""
+        return _WENT_BACK.get(self.reporting_category)
 
     @property
     def payment_id(self) -> str | None:

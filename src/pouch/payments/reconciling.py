@@ -2,7 +2,9 @@
 
 In words. What the processor has and we have not is looked at again by the one path that settles (`sync`): that repairs
 a webhook that never came. What differs afterwards is written down, and the operators are told once. What we credited
-and the processor does not know is a difference that nothing repairs. So is a top-up or refund of which the processor
+and the processor does not know is a difference that nothing repairs. What is decided months after it began is not
+among the last days: each dispute that is open in our books is looked at every time, and so is the payment behind each
+balance transaction that is new and takes money or gives it back. So is a top-up or refund of which the processor
 has said nothing for a day: whether money moved is unknown, and the operators must know.
 """
 
@@ -22,7 +24,7 @@ from pouch.payments import checks, clearing, disputes, events, letters, purchase
 from pouch.payments.checks import AskedBy, Check, Found
 from pouch.payments.errors import NoProcessor, NoSuchObject, ProcessorRefused, ProcessorSilent
 from pouch.payments.events import Inbox
-from pouch.payments.objects import DisputeObject, RefundObject
+from pouch.payments.objects import DisputeObject, MovementObject, RefundObject
 from pouch.payments.processor import Processor
 from pouch.payments.sync import Sync
 from pouch.payments.types import Payment, Purchase
@@ -132,8 +134,10 @@ class Reconciling:
             await self._refund(refund, tally)
         for dispute in reversed(await processor.disputes_since(since)):
             await self._dispute(dispute, tally)
+        await self._undecided(processor, tally)
         await self._unanswered(processor, tally)
         movements = await processor.movements_since(since - LOOK_BACK)
+        await self._behind(processor, movements, tally)
         async with self._database.transaction() as db:
             await clearing.note_movements(db, processor.mode, movements)
             tally.looked_at += len(movements)
@@ -211,6 +215,44 @@ class Reconciling:
         what = f"The dispute {dispute.id} is {dispute.status} at the processor and otherwise in our books."
         found = Found("dispute", dispute.id, what, purchase.id)
         await self._mend(found, dispute.id, partial(self._is_disputed, purchase, dispute), tally)
+
+    async def _undecided(self, processor: Processor, tally: _Tally) -> None:
+        """A dispute is decided months later, and the event that says so may never come."""
+        async with self._database.transaction() as db:
+            undecided = await disputes.undecided(db, processor.mode)
+        for row in undecided:
+            try:
+                found = await processor.find_dispute(row.stripe_id)
+            except NoSuchObject:
+                what = f"The dispute {row.stripe_id} is open in our books and not there at the processor."
+                tally.open.append(Found("dispute", row.stripe_id, what, row.purchase_id))
+                continue
+            await self._dispute(found, tally)
+
+    async def _behind(self, processor: Processor, movements: Sequence[MovementObject], tally: _Tally) -> None:
+        """The payment behind each new movement that takes money or gives it back: a refund may fail weeks later.
+
+        They are noted only after this, so a check that ends between the two looks again.
+        """
+        async with self._database.transaction() as db:
+            new = await clearing.new_of(db, processor.mode, movements)
+            ours = await purchases.find_by_payments(db, [each.payment_id for each in new if each.payment_id])
+        for each in new:
+            purchase = ours.get(each.payment_id or "")
+            if purchase is None or purchase.payment_id is None or each.kind is None:
+                continue
+            before = await self._afterwards(purchase)
+            await self._sync.money_back(purchase.payment_id)
+            if await self._afterwards(purchase) != before:
+                what = (
+                    f"The movement {each.id} ({each.reporting_category}) of {purchase.shown_id} was not in our books."
+                )
+                tally.repaired.append(Found(each.kind, each.source_id, what, purchase.id))
+
+    async def _afterwards(self, purchase: Purchase) -> object:
+        """Everything that has gone back of a purchase, to see whether a look changed it."""
+        async with self._database.transaction() as db:
+            return await refunds.of_purchase(db, purchase.id), await disputes.of_purchase(db, purchase.id)
 
     async def _mend(self, found: Found, object_id: str, agrees: Callable[[], Awaitable[bool]], tally: _Tally) -> None:
         """Look again by the one path that settles; what still differs afterwards is a difference."""
