@@ -61,7 +61,7 @@ class Keeper:
         with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
             base, branch = self._cloned.base_sha, self._run.work_branch
             saved = await self._workshop.save(self._sandbox, Path(folder), base, branch, secrets=self._secrets)
-            files, result = self._fitting(kept_of(self._run, saved)), result_of(self._cloned, saved)
+            files, result = fitting(kept_of(self._run, saved), self._journal), result_of(self._cloned, saved)
             await self._grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
         return saved
 
@@ -76,10 +76,12 @@ class Keeper:
             else:
                 self._journal.note("git", action="kept", sha=saved.head_sha, files=len(saved.files))
 
-    def _fitting(self, files: list[Kept]) -> list[Kept]:
-        large = [each for each in files if each.size > ARTIFACT_BYTES_MAX]
-        if any(each.kind == "bundle" for each in large):
-            raise SaveFailed("The work is larger than is kept here; it is still on the machine that ran it.")
-        for each in large:
-            self._journal.note("notice", code="too_large", text=f"{each.name} is larger than is kept here.")
-        return [each for each in files if each not in large]
+
+def fitting(files: list[Kept], journal: Journal) -> list[Kept]:
+    """What of them can be kept; the rest is said. Raises SaveFailed when the work itself cannot."""
+    large = [each for each in files if each.size > ARTIFACT_BYTES_MAX]
+    if any(each.kind == "bundle" for each in large):
+        raise SaveFailed("The work is larger than is kept here; it is still on the machine that ran it.")
+    for each in large:
+        journal.note("notice", code="too_large", text=f"{each.name} is larger than is kept here.")
+    return [each for each in files if each not in large]

@@ -1,5 +1,10 @@
-"""A run whose worker is gone: what is left of its workspace is saved where it lies, and the run ends."""
+"""A run whose worker is gone: what is left of its workspace is saved where it lies, and the run ends.
 
+Saving may take longer than a lease, so it beats like an attempt. Whoever loses the claim, or cannot save, leaves the
+place as it is for the next who comes.
+"""
+
+import asyncio
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,10 +13,14 @@ import structlog
 
 from pouch.agents import steps
 from pouch.agents.claiming import Taken
+from pouch.agents.grip import Grip
 from pouch.agents.journal import Journal
+from pouch.agents.keeping import fitting
 from pouch.agents.outcomes import Outcome
-from pouch.agents.sandboxes.errors import SaveFailed
-from pouch.agents.sandboxes.types import Cloned, GatewayAccess, Notice, RunSpec
+from pouch.agents.pulse import Pulse
+from pouch.agents.sandboxes.errors import SandboxFailed, SaveFailed
+from pouch.agents.sandboxes.types import Cloned, GatewayAccess, Notice, RunSpec, Sandbox
+from pouch.agents.types import Run
 from pouch.agents.workshop import Place, Workshop
 from pouch.agents.workspace_files import kept_of, note_left_out, result_of
 from pouch.base.database import Database
@@ -21,30 +30,63 @@ log = structlog.get_logger(__name__)
 
 async def save_lost(database: Database, workshop: Workshop, taken: Taken, place: Place, journal: Journal) -> None:
     """Save and end a run that was charged until its worker was last seen. Raises Fenced when somebody else does."""
-    run, claim = taken.run, taken.claim
+    grip = Grip(database, taken.claim)
+    pulse = Pulse(grip, taken.run)
+    loop = asyncio.get_running_loop()
+    beating = loop.create_task(pulse.run(), name=f"pulse of lost run {taken.run.number}")
+    saving = loop.create_task(_save(grip, workshop, taken.run, place, journal), name=f"lost run {taken.run.number}")
+    try:
+        while not await pulse.until_over(saving):
+            # What its person wishes now is what happens anyway.
+            pass
+        saving.result()
+    finally:
+        for task in (saving, beating):
+            task.cancel()
+        await asyncio.gather(saving, beating, return_exceptions=True)
+
+
+async def _save(grip: Grip, workshop: Workshop, run: Run, place: Place, journal: Journal) -> None:
     outcome = Outcome("canceled", "stopped") if run.wish == "stop" else Outcome("interrupted", "worker_lost")
-    # The place has the name of the attempt that was lost, which is the one before this claim.
-    spec = RunSpec(name=f"{run.id.hex[-20:]}-{claim.epoch - 1}", gateway=GatewayAccess("http://127.0.0.1", "", ()))
-    sandbox = await workshop.adopt(spec, _hear_nothing)
-    keeps_workspace = False
-    if sandbox is not None:
-        with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
-            try:
-                saved = await workshop.save(sandbox, Path(folder), "", run.work_branch, secrets=place.secrets)
-            except SaveFailed as error:
-                keeps_workspace = True
-                journal.note("notice", code=error.code, text=error.message)
+    # The place has the name of the attempt that was lost. Those who took the run to save it made none.
+    epoch = await grip.step(steps.last_attempt)
+    spec = RunSpec(name=f"{run.id.hex[-20:]}-{epoch}", gateway=GatewayAccess("http://127.0.0.1", "", ()))
+    is_over = keeps_workspace = False
+    sandbox: Sandbox | None = None
+    try:
+        try:
+            sandbox = await workshop.adopt(spec, _hear_nothing)
+            if sandbox is None:
+                journal.note("notice", code="work_lost", text=_lost_words(run.result.get("kept_at")))
             else:
-                note_left_out(journal, saved)
-                async with database.transaction() as db:
-                    await steps.keep_files(db, claim, kept_of(run, saved), result_of(Cloned(saved.base_sha, ""), saved))
-    else:
-        journal.note("notice", code="work_lost", text=_lost_words(run.result.get("kept_at")))
-    await journal.flush()
-    async with database.transaction() as db:
-        await steps.end(db, claim, outcome.state, outcome.reason)
-    if sandbox is not None and not keeps_workspace:
-        await sandbox.destroy()
+                await _keep(grip, workshop, run, sandbox, place, journal)
+        except (SaveFailed, SandboxFailed) as error:
+            keeps_workspace = True
+            journal.note("notice", code=error.code, text=error.message)
+        await journal.flush()
+        await grip.step(lambda db, claim: steps.end(db, claim, outcome.state, outcome.reason))
+        is_over = True
+    finally:
+        if sandbox is not None:
+            await _let_go(sandbox, run, is_saved=is_over and not keeps_workspace)
+
+
+async def _keep(  # noqa: PLR0913, PLR0917 -- what is saved, from where, and for whom
+    grip: Grip, workshop: Workshop, run: Run, sandbox: Sandbox, place: Place, journal: Journal
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
+        saved = await workshop.save(sandbox, Path(folder), "", run.work_branch, secrets=place.secrets)
+        files, result = fitting(kept_of(run, saved), journal), result_of(Cloned(saved.base_sha, ""), saved)
+        await grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
+    note_left_out(journal, saved)
+
+
+async def _let_go(sandbox: Sandbox, run: Run, *, is_saved: bool) -> None:
+    try:
+        await (sandbox.destroy() if is_saved else sandbox.leave())
+    except (OSError, SandboxFailed, TimeoutError) as error:
+        # Whoever sweeps this machine finds what is left.
+        log.warning("sandbox_left_behind", run=run.shown_id, error=type(error).__name__)
 
 
 def _lost_words(kept_at: object) -> str:

@@ -13,7 +13,6 @@ from psycopg_pool import PoolTimeout
 
 from pouch.agents.beats import beat, wish_of
 from pouch.agents.claiming import BEAT_EVERY_S
-from pouch.agents.engines.types import Finish
 from pouch.agents.errors import Fenced
 from pouch.agents.grip import SILENCE_MAX_S, Grip
 from pouch.agents.outcomes import Ended, Outcome
@@ -89,7 +88,7 @@ class Pulse:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def until_over(self, ending: "asyncio.Task[Finish]") -> bool:
+    async def until_over(self, ending: "asyncio.Task[T]") -> bool:
         """Wait until it is over, or worth looking: whether it is over. Raises Fenced."""
         looking = asyncio.ensure_future(self._changed.wait())
         await asyncio.wait({ending, looking}, return_when=asyncio.FIRST_COMPLETED)

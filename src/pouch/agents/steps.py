@@ -109,6 +109,18 @@ async def begin_to_stop(db: Connection, claim: Claim, reason: str, say: Sequence
     return await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True, say=say)
 
 
+async def last_attempt(db: Connection, claim: Claim) -> int:
+    """The epoch of the run's last attempt. Whoever takes a lost run has a later one, and attempts nothing.
+
+    Raises Fenced.
+    """
+    run, _ = await own(db, claim)
+    rows = await db.execute("SELECT max(epoch) FROM agent_run_attempts WHERE run_id = %s", (run.id,))
+    row = await rows.fetchone()
+    assert row is not None
+    return int(row[0] or 0)
+
+
 async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept], result: Mapping[str, object]) -> None:
     """Keep what the run leaves, and what it came to, before its workspace goes. Raises Fenced and TooLarge."""
     run, at = await own(db, claim)
