@@ -1,7 +1,12 @@
 """The official OpenAI SDK, as it is installed, under each of the three addresses."""
 
+import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from openai import (
@@ -33,6 +38,17 @@ def key(pouch: RunningPouch) -> str:
 def client(pouch: RunningPouch, key: str, request: pytest.FixtureRequest) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{pouch.url}{request.param}", api_key=key, max_retries=0) as client:
         yield client
+
+
+def test_the_program_of_the_readme_prints_what_the_readme_says(pouch: RunningPouch, key: str) -> None:
+    """As it stands there, with the address and the key filled in. `-I`: nothing of the repository is in its way."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    filled = textwrap.dedent(program).replace("http://127.0.0.1:8080", pouch.url).replace("sk-pouch-…", key)
+    assert filled.count(pouch.url) == filled.count(key) == 1
+    ran = subprocess.run([sys.executable, "-I", "-c", filled], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines() == ["Count to three: one two three", "cost in dollars: 0.000018000"]
+    assert "= $0.000018." in readme
 
 
 def test_it_lists_models(client: OpenAI) -> None:
