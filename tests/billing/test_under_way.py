@@ -2,13 +2,18 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from billing.site import OpenSite, Site
-from pouch.base.ids import read_id
+from pouch.base.ids import new_id, read_id, show_id
+from pouch.base.money import Money
+from pouch.ledger.grants import grant, grant_id_of
+from pouch.ledger.operations import Transfer
+from pouch.ledger.posting import post
 from support.cards import uses_sdk
 
 pytestmark = [pytest.mark.anyio, uses_sdk]
@@ -164,12 +169,38 @@ async def test_every_line_leads_to_its_cause(open_site: OpenSite) -> None:
         page = (await alice.get(gift)).text
         assert "Welcome credits" in page
         assert "+$2.500000022" in page
+        assert "Expire never" in words(page)
+        assert "Left After what was spent until now $2.500000022" in words(page)
         assert (await carol.get(gift)).status_code == 404
         assert (await alice.get("/billing/ledger/line_x")).status_code == 404
         exported = json.loads((await alice.get("/billing/ledger.json")).text)
         to_purchase = await alice.get(f"/billing/ledger/{exported['lines'][0]['line']}")
         assert to_purchase.headers["location"] == purchase
         assert read_id("pur", exported["lines"][0]["cause"])
+
+
+async def test_a_gift_says_its_turn_its_end_and_what_is_left_of_it(open_site: OpenSite) -> None:
+    """Promotional credits are spent before bought ones, those that make something good are not; both may end."""
+    async with open_site(sells=False) as site, site.browser() as alice:
+        harbor, ends = site.people["alice"].organization_id, datetime(2040, 2, 29, 12, 30, tzinfo=UTC)
+        async with site.database.transaction() as db:
+            await grant(db, harbor, Money.parse("3"), key="promo", note="Hello", expires_at=ends)
+            await grant(db, harbor, Money.parse("4"), key="good", note="Sorry", kind="compensation")
+            await post(db, [Transfer("spent", harbor, "revenue:fees", Money.parse("1.25").nanos, "fee", new_id())])
+        promo, good = [
+            words((await alice.get(f"/billing/ledger/{show_id('line', grant_id_of(key))}")).text)
+            for key in ("promo", "good")
+        ]
+        assert "Spent before what was bought" in promo
+        assert "Expire 29 Feb 2040, 12:30 UTC" in promo
+        assert "Left After what was spent until now $1.75" in promo
+        assert "Given to make good; spent like what was bought" in good
+        assert "Left After what was spent until now $4.00" in good
+
+
+def words(page: str) -> str:
+    """What a page says, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 async def test_the_ledger_says_what_it_adds_up_to(open_site: OpenSite) -> None:

@@ -14,6 +14,7 @@ from pouch.gateway.idempotency import KEPT_FOR_H, KEY_BYTES_MAX
 from pouch.payments.types import PurchaseState
 from pouch.payments.words import PURCHASE_STATES
 from pouch.site.docs import PAGES
+from routes.table import cases
 from support.site import OpenSite
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +110,41 @@ async def test_what_is_not_there_is_not_promised(open_site: OpenSite) -> None:
             assert "your card is charged" not in said or path == "/pricing"
         assert "Free models need no credits" not in words((await stranger.get("/")).text)
         assert "does not take cards" in words((await stranger.get("/pricing")).text)
+
+
+FEE = '[payments]\nfee_percent = "4.4"\ntax = "fixed"\ntax_percent = "20"\ntax_name = "VAT"\n'
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "left_out"),
+    [
+        ("", "ten dollars of credits cost ten dollars", "The fee is"),
+        (FEE, "The fee is 4.4 %. VAT of 20 % comes on top.", "cost ten dollars"),
+    ],
+)
+async def test_a_fee_and_a_tax_are_named_where_the_docs_say_what_credits_cost(
+    open_site: OpenSite, config: str, said: str, left_out: str
+) -> None:
+    async with open_site(config) as site, site.browser() as stranger:
+        page = words((await stranger.get("/docs/credits")).text)
+        assert said in page
+        assert left_out not in page
+
+
+async def test_a_deprecated_model_is_shown_to_nobody_who_looks_for_one(open_site: OpenSite) -> None:
+    """Who calls it goes on; its page says so, and can still be reached and tried."""
+    price = 'price = { input = "1", output = "2" }'
+    config = UPSTREAM + listed("old", price.replace("1", "0.01"), "deprecated = true") + listed("new", price)
+    async with open_site(config, models=False) as site, site.browser() as stranger, site.browser("alice") as alice:
+        for path in ("/", "/pricing", "/provider", "/provider?q=old", "/sitemap.xml", *(page.path for page in PAGES)):
+            assert "maker/old" not in (await stranger.get(path)).text, path
+        assert "maker/new" in (await stranger.get("/provider")).text
+        assert "$0.01" not in words((await stranger.get("/pricing")).text)
+        page = (await stranger.get("/provider/maker/old")).text
+        assert "This model is on its way out" in page
+        assert 'href="/try?model=maker/old"' in page
+        assert 'value="maker/old"' in (await alice.get("/try?model=maker/old")).text
+        assert 'value="maker/old"' not in (await alice.get("/try")).text
 
 
 async def test_a_closed_pouch_offers_no_account(open_site: OpenSite) -> None:
@@ -237,6 +273,9 @@ async def test_search_engines_are_told_what_is_public(open_site: OpenSite) -> No
         ]  # fmt: skip
         assert f"{site.settings.url}/provider/pouch/paid" in locations
         hidden = re.findall(r"Disallow: (\S+)", robots)
+        for case in cases():
+            if case.method == "GET" and case.opened_by != "nothing":
+                assert case.path.startswith(tuple(hidden)), case
         for location in locations:
             path = location.removeprefix(site.settings.url)
             assert (await stranger.get(path)).status_code == 200

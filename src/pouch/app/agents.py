@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 def asking_of(settings: Settings, catalog: Catalog) -> Asking:
     """What starts runs, with the models on sale and the repositories that the operator allows."""
-    return Asking(find=catalog.find, first=lambda: agent_model(catalog.models), check_address=address_check(settings))
+    return Asking(find=catalog.find, first=lambda: agent_model(catalog.offered), check_address=address_check(settings))
 
 
 def seal_of(settings: Settings) -> Seal:

@@ -117,8 +117,8 @@ async def pages(
     web.banner = play_money_banner(settings, processor_kind(settings, ends)) or unsafe_banner(settings)
 
     def example_model(*, is_free: bool) -> str:
-        fitting = next((model.id for model in catalog.models if model.is_free == is_free), None)
-        return fitting or next((model.id for model in catalog.models), "a-model")
+        fitting = next((model.id for model in catalog.offered if model.is_free == is_free), None)
+        return fitting or next((model.id for model in catalog.offered), "a-model")
 
     def free_model() -> str:
         return example_model(is_free=True)
@@ -167,7 +167,15 @@ async def pages(
     outside = Outside.of(settings, database)
     process.stack.push_async_callback(outside.close)
     web.find_badges = agents_badge(database)
-    site = SitePages(web, catalog, home=home.home, ask=ask, sells=checkout.is_open, agent_price=agents_price(database))
+    site = SitePages(
+        web,
+        catalog,
+        home=home.home,
+        ask=ask,
+        sells=checkout.is_open,
+        agent_price=agents_price(database),
+        also=("/connect",),
+    )
     callers, once = Callers(web, database, keys), Once(database)
     routes: list[BaseRoute] = [
         *Health(database).routes(),

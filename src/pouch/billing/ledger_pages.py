@@ -12,6 +12,7 @@ from pouch.billing.account import row_of
 from pouch.billing.export import csv_of, json_of
 from pouch.billing.lines import Wanted, every_line, find_line
 from pouch.identity.keys import key_names
+from pouch.ledger.grants import find_grant
 from pouch.web.pages import Web
 
 
@@ -41,7 +42,10 @@ class LedgerPages:
         row = row_of(charge, {})
         if row.href != request.url.path:
             return RedirectResponse(row.href, status_code=303)
-        return await self._web.page(request, "billing/line.html", row=row, line=charge.line)
+        async with self._database.transaction() as db:
+            is_grant = charge.line.kind == "grant"
+            given = await find_grant(db, viewer.organization_id, charge.line.id) if is_grant else None
+        return await self._web.page(request, "billing/line.html", row=row, line=charge.line, given=given)
 
     async def csv(self, request: Request) -> Response:
         """The chosen lines as CSV."""

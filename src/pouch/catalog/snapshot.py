@@ -30,12 +30,18 @@ class Catalog:
         self._test_base_url = test_base_url
         self._fingerprint: Fingerprint | None = None
         self._models: tuple[Model, ...] = ()
+        self._offered: tuple[Model, ...] = ()
         self._by_id: dict[str, Model] = {}
 
     @property
     def models(self) -> tuple[Model, ...]:
         """Every model on sale, in the file's order, test models last. A new tuple exactly when something changed."""
         return self._models
+
+    @property
+    def offered(self) -> tuple[Model, ...]:
+        """Those that people are shown: all but the deprecated ones, which go on working under their names."""
+        return self._offered
 
     def find(self, model_id: str) -> Model | None:
         """The model of that id, if it is on sale."""
@@ -50,6 +56,7 @@ class Catalog:
                 return
             listed = await store.listed_models(db)
         models = tuple(model for row in listed if (model := self._model(row)) is not None)
+        self._offered = tuple(model for model in models if not model.is_deprecated)
         self._models, self._by_id = models, {model.id: model for model in models}
         self._fingerprint = fingerprint
 

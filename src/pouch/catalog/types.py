@@ -82,6 +82,11 @@ class Model:
         """Whether calls cost nothing and touch no balance."""
         return self.price is None
 
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether it is only there for those who use it already: calls are answered, lists leave it out."""
+        return bool(self.advice.get("deprecated"))
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

@@ -1,5 +1,6 @@
 """Grants: credits that nobody paid for, and what is left of them when their time is over."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +16,15 @@ from pouch.ledger.posting import post
 
 DUE_MAX = 200
 """The most grants that one round of the expiry looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A grant as it stands now."""
+
+    kind: GrantKind
+    expires_at: datetime | None
+    left: Money
 
 
 async def grant(  # noqa: PLR0913 -- the kind, the end and the cause are by name and have their defaults
@@ -41,6 +51,13 @@ async def grant(  # noqa: PLR0913 -- the kind, the end and the cause are by name
     elif (kind, expires_at) != await _known(db, transfer.id):
         raise PostingMismatch(f"grant {key} was given before with another kind or another end")
     return is_new
+
+
+async def find_grant(db: Connection, organization_id: UUID, grant_id: UUID) -> Given:
+    """What a grant of this organization is, by the id of its transfer, and what is left of it."""
+    kind, expires_at = await _known(db, grant_id)
+    lots = await lots_of(db, organization_id)
+    return Given(kind, expires_at, next((lot.left for lot in lots if lot.id == grant_id), ZERO))
 
 
 async def expire(db: Connection, grant_id: UUID) -> Money:

@@ -67,7 +67,7 @@ class DocsPages:
         page = next((page for page in PAGES if page.name == request.path_params["name"]), None)
         if page is None:
             raise NotFound(say("There is no such page in the docs."))
-        models = self._catalog.models
+        models = self._catalog.offered
         return await public_page(
             self._web,
             request,

@@ -32,7 +32,7 @@ class ModelPages:
     async def list(self, request: Request) -> Response:
         """Every model on sale, searched and sorted as the address says."""
         wish = Wish.of(request.query_params)
-        found = choose(self._catalog.models, wish)
+        found = choose(self._catalog.offered, wish)
         rows = [priced(model) for model in found.models]
         return await public_page(
             self._web,

@@ -1,6 +1,6 @@
 """All public pages: landing and pricing here, models, docs and the playground from their own files."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +22,8 @@ from pouch.web.pages import Web
 class SitePages:
     """What strangers see. `home` draws "/" for a signed-in person; `sells` says whether cards are taken here.
 
-    `agent_price` is what an hour of a Cloud Agent costs now; None when there are none.
+    `agent_price` is what an hour of a Cloud Agent costs now; None when there are none. `also`: public pages of other
+    rooms, for the sitemap.
     """
 
     def __init__(  # noqa: PLR0913 -- each is handed in by name
@@ -34,6 +35,7 @@ class SitePages:
         ask: Ask,
         sells: bool,
         agent_price: Callable[[], Awaitable[Money | None]] | None = None,
+        also: Sequence[str] = (),
     ) -> None:
         self._web = web
         self._catalog = catalog
@@ -44,7 +46,7 @@ class SitePages:
         self._parts = (
             ModelPages(web, catalog),
             DocsPages(web, catalog, sells=sells, agent_hour=self._agent_hour),
-            RobotsPages(web.settings, catalog),
+            RobotsPages(web.settings, catalog, also),
             Playground(web, catalog, ask),
         )
 
@@ -58,7 +60,7 @@ class SitePages:
         if await self._web.viewer(request) is not None:
             return await self._home(request)
         put_in = first_purchase(self._credits)
-        paid = example_model(self._catalog.models)
+        paid = example_model(self._catalog.offered)
         return await public_page(
             self._web,
             request,
@@ -73,9 +75,9 @@ class SitePages:
     async def pricing(self, request: Request) -> Response:
         """What costs money and what does not."""
         put_in = first_purchase(self._credits)
-        paid = example_model(self._catalog.models)
+        paid = example_model(self._catalog.offered)
         works = example_works(paid, put_in) if paid else []
-        inputs = [model.price.nanos_per_mtok["input"] for model in self._catalog.models if model.price is not None]
+        inputs = [model.price.nanos_per_mtok["input"] for model in self._catalog.offered if model.price is not None]
         return await public_page(
             self._web,
             request,
@@ -96,4 +98,4 @@ class SitePages:
         return await self._agent_price() if self._agent_price else None
 
     def _has_free(self) -> bool:
-        return any(model.is_free for model in self._catalog.models)
+        return any(model.is_free for model in self._catalog.offered)

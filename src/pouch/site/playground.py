@@ -105,7 +105,8 @@ class Playground:
         return JSONResponse({"available": dollars(header.available)}, headers={"cache-control": "no-store"})
 
     async def _page(self, request: Request, form: Mapping[str, str], answered: Answered | None) -> Response:
-        models = self._catalog.models
+        # A deprecated model can still be tried from its own page.
+        models = tuple(each for each in self._catalog.models if not each.is_deprecated or each.id == form.get("model"))
         return await self._web.page(
             request,
             "site/try.html",
