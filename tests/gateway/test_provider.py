@@ -21,6 +21,7 @@ PAID = MODEL | {
     "id": "a/paid",
     "price": {"input": "3", "output": "15", "cache_read": "0.3", "cache_write_5m": "3.75"},
     "default_temperature": 0.6,
+    "settings": {"reasoningEffort": "medium"},
     "versioned_settings": {"3.36.4": {"includedTools": ["apply_patch"]}},
 }
 FREE = MODEL | {"id": "a/free", "tags": ["free", "reasoning"], "deprecated": True}
@@ -105,7 +106,8 @@ async def test_every_entry_has_the_fields_of_the_contract(client: httpx.AsyncCli
     roos = ("input", "output", "input_cache_read", "input_cache_write")
     assert [paid["pricing"][name] for name in roos] == ["0.000003", "0.000015", "0.0000003", "0.00000375"]
     assert (paid["default_temperature"], paid["versionedSettings"]) == (0.6, PAID["versioned_settings"])
-    assert paid.keys().isdisjoint({"tags", "deprecated", "settings"})
+    assert paid["settings"] == PAID["settings"]
+    assert paid.keys().isdisjoint({"tags", "deprecated"})
     assert (free["tags"], free["deprecated"]) == (["free", "reasoning"], True)
     assert free.keys().isdisjoint({"default_temperature", "settings", "versionedSettings"})
 

@@ -8,8 +8,11 @@ import psycopg
 import pytest
 
 from conftest import at_database
+from gateway.test_provider import client as every_field
 from roo.extension import Browser, Extension
 from routes.stage import Somebody, Stage, opened
+
+__all__ = ["every_field"]
 
 
 @pytest.fixture(scope="module")

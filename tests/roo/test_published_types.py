@@ -9,6 +9,7 @@ import pytest
 from pouch.base.ids import show_id
 from roo.extension import Browser, Extension, Telling, signed_in
 from roo.test_settings import harbor
+from roo.test_sharing import MESSAGES
 from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
 from support.node import NodeFolder
@@ -52,8 +53,24 @@ async def test_the_clients_own_schemas_read_our_answers(
     assert node.run("check.mjs", given=json.dumps(documents)) == [[]] * len(documents)
 
 
-async def test_a_wrong_answer_would_be_noticed(node: NodeFolder) -> None:
-    documents = [("userSettingsDataSchema", {"features": {}, "settings": {}}), ("shareResponseSchema", {"success": 1})]
+async def test_the_clients_own_schemas_read_the_list_of_models(
+    http: httpx.AsyncClient, every_field: httpx.AsyncClient, node: NodeFolder
+) -> None:
+    """It refuses the whole list for one entry: that of a fresh Pouch, and one where each field is used."""
+    fresh, full = [(await each.get("/proxy/v1/models")).json() for each in (http, every_field)]
+    used = {field for entry in full["data"] for field in entry}
+    assert used > {"tags", "deprecated", "default_temperature", "settings", "versionedSettings"}
+    documents = [("RooModelsResponseSchema", each) for each in (fresh, full)]
+    assert node.run("check.mjs", given=json.dumps(documents)) == [[], []]
+
+
+async def test_a_wrong_answer_would_be_noticed(node: NodeFolder, http: httpx.AsyncClient) -> None:
+    models = (await http.get("/proxy/v1/models")).json()
+    documents = [
+        ("userSettingsDataSchema", {"features": {}, "settings": {}}),
+        ("shareResponseSchema", {"success": 1}),
+        ("RooModelsResponseSchema", models | {"data": [models["data"][0] | {"max_tokens": None}]}),
+    ]
     assert all(node.run("check.mjs", given=json.dumps(documents)))
 
 
@@ -73,4 +90,7 @@ async def test_the_events_of_our_tests_are_events_of_the_client(node: NodeFolder
     await telling.completion(1200, 80, 0.0042)
     await telling.event("Task Completed")
     documents = [("rooCodeTelemetryEventSchema", each) for each in sent]
-    assert node.run("check.mjs", given=json.dumps(documents)) == [[]] * 5
+    # A backfill is a list of what such events carry.
+    documents += [("clineMessageSchema", each) for each in MESSAGES]
+    assert node.run("check.mjs", given=json.dumps(documents)) == [[]] * len(documents)
+    assert len(sent) == 5

@@ -13,6 +13,11 @@ from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
 
 pytestmark = [pytest.mark.anyio, uses_sdk]
+MESSAGES = [
+    {"ts": NOON, "type": "say", "say": "text", "text": ASKED},
+    {"ts": NOON + 1, "type": "ask", "ask": "completion_result", "text": ""},
+]
+"""A task that is sent whole."""
 
 
 @pytest.fixture
@@ -141,11 +146,7 @@ async def test_a_task_that_is_not_kept_is_sent_and_then_shared(browser: Browser,
     """What the editor does when Share is answered with 404; the history stays off."""
     await telling.extension.change({"taskSyncEnabled": False})
     assert (await telling.share()).status_code == 404
-    messages = [
-        {"ts": NOON, "type": "say", "say": "text", "text": ASKED},
-        {"ts": NOON + 1, "type": "ask", "ask": "completion_result", "text": ""},
-    ]
-    assert (await telling.backfill(messages)).status_code == 200
+    assert (await telling.backfill(MESSAGES)).status_code == 200
     link = (await telling.share()).json()["shareUrl"]
     assert ASKED in (await browser.get(urlsplit(link).path)).text
 
