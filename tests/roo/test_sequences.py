@@ -4,8 +4,11 @@ import httpx
 import pytest
 
 from pouch.base.ids import show_id
+from pouch.base.money import Money
 from pouch.identity.links import LinkKind
+from pouch.ledger.grants import grant
 from roo.extension import REDIRECT, Browser, Extension, signed_in
+from roo.test_settings import harbor
 from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
 
@@ -53,6 +56,44 @@ async def test_what_an_editor_calls_is_in_the_usage_of_its_person(
     ]
     usage = await browser.get("/usage")
     assert "Visual Studio Code" in usage.text
+
+
+async def test_after_a_switch_to_an_organization_its_credits_pay_and_its_usage_says_so(
+    stage: Stage, browser: Browser, extension: Extension, alice: Somebody
+) -> None:
+    """And after the switch back the person's own again."""
+    organization = await harbor(stage, alice)
+    async with stage.database.transaction() as db:
+        await grant(db, organization.id, Money.parse("3"), key=f"harbor {organization.id}", note="test")
+    await signed_in(browser, extension)
+
+    async def left() -> tuple[float, float]:
+        """The person's own credits and the organization's."""
+        before, found = extension.organization_id, []
+        for organization_id in (None, show_id("org", organization.id)):
+            extension.organization_id = organization_id
+            assert (await extension.refresh()).status_code == 200
+            found.append((await extension.balance()).json()["balance"])
+        extension.organization_id = before
+        assert (await extension.refresh()).status_code == 200
+        return found[0], found[1]
+
+    assert await left() == (7, 3)
+    extension.organization_id = show_id("org", organization.id)
+    assert (await extension.refresh()).status_code == 200
+    assert (await extension.chat("pouch/paid")).status_code == 200
+    own, shared = await left()
+    assert (own, shared < 3) == (7, True)
+    extension.organization_id = None
+    assert (await extension.refresh()).status_code == 200
+    assert (await extension.chat("pouch/paid")).status_code == 200
+    after = await left()
+    assert (after[0] < 7, after[1]) == (True, shared)
+    async with stage.database.transaction() as db:
+        rows = await db.execute(
+            "SELECT organization_id FROM usage_calls WHERE person_id = %s ORDER BY id", (alice.person.id,)
+        )
+        assert await rows.fetchall() == [(organization.id,), (alice.person.organization_id,)]
 
 
 async def test_signing_an_editor_out_in_the_browser_stops_it_at_once(browser: Browser, extension: Extension) -> None:
