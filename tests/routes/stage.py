@@ -453,13 +453,13 @@ async def _client_task(_stage: Stage, owner: Somebody) -> str:
 
 
 @asynccontextmanager
-async def opened(database_url: str, folder: Path) -> AsyncIterator[Stage]:
-    """Open it on a database of its own and a free port."""
+async def opened(database_url: str, folder: Path, *, config: str = "") -> AsyncIterator[Stage]:
+    """Open it on a database of its own and a free port; `config` is the pouch.toml, if it has one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ends = Ends(database_url=database_url)
         ends.write(folder / "ends.json")
         settings = Settings(
-            config="", port=listener.getsockname()[1], data_dir=folder, under_up=str(folder / "ends.json")
+            config=config, port=listener.getsockname()[1], data_dir=folder, under_up=str(folder / "ends.json")
         )
         async with Database(database_url) as database:
             async with database.transaction() as db:

@@ -58,7 +58,7 @@ class ConnectPage:
 
     async def show(self, request: Request) -> Response:
         """How to connect."""
-        url, models = self._web.settings.url, [each for each in self._models.models if not each.is_deprecated]
+        url, models = self._web.settings.url, self._models.offered
         # A free one works for whoever has not paid yet.
         model_id = next((model.id for model in models if model.is_free), models[0].id if models else "MODEL")
         return await self._web.page(

@@ -27,8 +27,8 @@ class Models(Protocol):
     """The catalog, as far as a person chooses a model from it."""
 
     @property
-    def models(self) -> Sequence[Model]:
-        """What is on sale."""
+    def offered(self) -> Sequence[Model]:
+        """What people are shown of what is on sale."""
 
     def find(self, model_id: str) -> Model | None:
         """One of them."""
@@ -59,7 +59,7 @@ class EditorPages:
 
     async def show_with_models(self, request: Request) -> Response:
         """Ask the same, and which model the editor begins with."""
-        return await self._ask(request, models=[model for model in self._models.models if "image" not in model.tags])
+        return await self._ask(request, models=self._models.offered)
 
     async def show_from_landing(self, request: Request) -> Response:
         """The same from a landing page. Without an editor that asks there is nothing here."""
