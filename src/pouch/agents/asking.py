@@ -52,7 +52,7 @@ class Asking:
         is_operator: bool = False,
         environment_id: UUID | None = None,
     ) -> tuple[Run, bool]:
-        """Start what the fields ask for: agent, task, repository, branch, model, cap_usd, minutes, environment.
+        """Start what the fields ask for: agent, task, repository, branch, model, engine, cap_usd, minutes, environment.
 
         Raises InvalidInput for a field, NoAgentsHere when nobody could run it, NotEnoughCredits.
         """
@@ -80,11 +80,13 @@ class Asking:
             cap=read_cap(fields.get("cap_usd", "").strip()) or profile.cap,
             time_limit_s=read_minutes(fields.get("minutes", "").strip()) or profile.time_limit_s,
             prompt=profile.prompt,
-            engine=profile.engine,
+            engine=fields.get("engine", "").strip() or profile.engine,
             environment_id=environment_id,
         )
         if not await workers.are_there(db):
             raise NoAgentsHere
+        if asked.engine not in await workers.engines(db):
+            raise InvalidInput(say("No machine that runs agents has this engine."), field="engine")
         return await start_run(db, starter, asked, model)
 
     async def retry(self, db: Connection, organization_id: UUID, person_id: UUID, run_id: UUID) -> Run:
@@ -103,6 +105,8 @@ class Asking:
             engine=former.engine,
             environment_id=former.environment_id,
         )
+        if asked.engine not in await workers.engines(db):
+            raise InvalidInput(say("No machine that runs agents has this engine."), field="engine")
         starter = Starter(organization_id, person_id, "retry", f"retry:{former.id}", former.id)
         run, _ = await start_run(db, starter, asked, self._model(former.model_id))
         return run

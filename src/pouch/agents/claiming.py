@@ -1,5 +1,6 @@
 """Taking a run: from the queue when the organization has a place, or from a worker that is gone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -18,6 +19,8 @@ BEAT_EVERY_S = 5
 RUNNING_MAX = 2
 """Runs of an organization that are at work at once, where it has no number of its own."""
 QUEUE_LOOK_S = 10
+OTHER_LOOK_S = 1
+"""How soon the next worker may look at a run that this one has no engine for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,18 @@ class Taken:
     after: Literal["begin", "resume", "lost"]
 
 
-async def take(db: Connection, run_id: UUID, worker: str, *, running_max: int = RUNNING_MAX) -> Taken | None:
-    """Take a due run. None when it is not due, somebody else's, over, or its organization has no place free."""
+async def take(
+    db: Connection,
+    run_id: UUID,
+    worker: str,
+    *,
+    running_max: int = RUNNING_MAX,
+    has_engine: Callable[[str], object] = lambda _: True,
+) -> Taken | None:
+    """Take a due run. None when it is not due, somebody else's, over, or its organization has no place free.
+
+    `has_engine`: whether this worker has an engine. A run that asks for another is left to a worker that has it.
+    """
     await db.execute(
         """
         SELECT 1 FROM agent_organizations
@@ -55,14 +68,15 @@ async def take(db: Connection, run_id: UUID, worker: str, *, running_max: int = 
             return None
         if run.is_unsaved:
             return Taken(run, held, "", "lost")
-    if not await _has_place(db, run, running_max):
+    is_ours = bool(has_engine(run.engine))
+    if not is_ours or not await _has_place(db, run, running_max):
         await db.execute(
             """
             UPDATE agent_runs SET lease_until = NULL, attempts = attempts - 1,
                                   due_at = clock_timestamp() + make_interval(secs => %s)
              WHERE id = %s
             """,
-            (QUEUE_LOOK_S, run_id),
+            (QUEUE_LOOK_S if is_ours else OTHER_LOOK_S, run_id),
         )
         return None
     await db.execute(

@@ -79,7 +79,9 @@ class AgentJobs:
         if self._drains:
             return
         async with self._database.transaction() as db:
-            taken = await take(db, run_id, str(self.worker_id), running_max=self._running_max)
+            taken = await take(
+                db, run_id, str(self.worker_id), running_max=self._running_max, has_engine=self._workshop.engine
+            )
         if taken is None:
             return
         try:

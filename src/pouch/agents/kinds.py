@@ -1,5 +1,6 @@
 """The five kinds of agents: what each may do, and what an organization sets for it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,6 +17,7 @@ TIME_LIMIT_DEFAULT_S = 60 * 60
 TIME_LIMIT_MAX_S = 24 * 60 * 60
 PROMPT_CHARACTERS_MAX = 20_000
 
+_ENGINE = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _WRITE: frozenset[AgentKind] = frozenset({"coder", "fixer"})
 
 
@@ -65,6 +67,8 @@ async def save_profile(db: Connection, organization_id: UUID, profile: Profile) 
         raise InvalidInput(say("A run may cost more than nothing."), field="cap")
     if not 60 <= profile.time_limit_s <= TIME_LIMIT_MAX_S:
         raise InvalidInput(say("A run may take from one minute to 24 hours."), field="minutes")
+    if not _ENGINE.fullmatch(profile.engine):
+        raise InvalidInput(say("No machine that runs agents has this engine."), field="engine")
     if len(profile.prompt) > PROMPT_CHARACTERS_MAX:
         raise InvalidInput(f"Instructions have at most {PROMPT_CHARACTERS_MAX:,} characters.", field="prompt")
     await db.execute(

@@ -119,6 +119,7 @@ class AgentPages:
                 "older": past[PAST_SHOWN - 1].number if len(past) > PAST_SHOWN else None,
                 "count": await count_runs(db, organization),
                 "can_run": await workers.are_there(db),
+                "engines": await workers.engines(db),
                 "profiles": await profiles(db, organization),
                 "repositories": await _repositories(db, organization),
                 "environments": await list_environments(db, organization),

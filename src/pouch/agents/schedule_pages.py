@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from pouch.agents import workers
 from pouch.agents.asking import read_cap, read_minutes, read_ref
 from pouch.agents.environments import find_environment, list_environments
 from pouch.agents.kinds import profiles, read_kind
@@ -125,6 +126,7 @@ class SchedulePages:
             found = await list_schedules(db, viewer.organization_id)
             environments = await list_environments(db, viewer.organization_id)
             defaults = await profiles(db, viewer.organization_id)
+            engines = await workers.engines(db)
         problem = problem_of(error) if error else None
         return await self._web.page(
             request,
@@ -134,6 +136,7 @@ class SchedulePages:
             environments=environments,
             kinds=KINDS,
             models=self._models(),
+            engines=engines,
             profiles=defaults,
             weekdays=WEEKDAYS,
             typed=typed or {},

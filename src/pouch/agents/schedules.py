@@ -25,7 +25,7 @@ JOB = "agents.schedule"
 LEASE_S = 60
 SCHEDULES_MAX = 50
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-ASKED = ("agent", "task", "repository", "branch", "model", "cap_usd", "minutes")
+ASKED = ("agent", "task", "repository", "branch", "model", "engine", "cap_usd", "minutes")
 
 log = structlog.get_logger(__name__)
 

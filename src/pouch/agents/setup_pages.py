@@ -1,11 +1,13 @@
 """/agents/set-up: what an organization sets for each kind of agent, and what all agents together may spend in a day."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from pouch.agents import workers
 from pouch.agents.asking import read_cap, read_minutes
 from pouch.agents.hooks import hook_url, remove_hook, set_hook
 from pouch.agents.kinds import CAP_DEFAULT, TIME_LIMIT_DEFAULT_S, Profile, profiles, read_kind, save_profile
@@ -64,7 +66,12 @@ class SetupPages:
                 time_limit_s=read_minutes(form.get("minutes", "").strip()) or TIME_LIMIT_DEFAULT_S,
             )
             async with self._database.transaction() as db:
-                await save_profile(db, viewer.organization_id, profile)
+                before = (await profiles(db, viewer.organization_id))[profile.kind]
+                # A form that shows no choice of engines changes none.
+                engine = form.get("engine", before.engine)
+                if engine not in {before.engine, *await workers.engines(db)}:
+                    raise InvalidInput(say("No machine that runs agents has this engine."), field="engine")  # noqa: TRY301 -- one way out
+                await save_profile(db, viewer.organization_id, replace(profile, engine=engine))
         except InvalidInput as error:
             return await self._page(request, error, request.path_params["kind"], form)
         return RedirectResponse(f"{PATH}#{profile.kind}", status_code=303)
@@ -118,6 +125,7 @@ class SetupPages:
         async with self._database.transaction() as db:
             found = await profiles(db, viewer.organization_id)
             url = await hook_url(db, viewer.organization_id)
+            engines = await workers.engines(db)
             limit = next(iter((await limits_of(db, [subject])).get(subject, [])), None)
         problem = problem_of(error) if error else None
         return await self._web.page(
@@ -127,6 +135,7 @@ class SetupPages:
             profiles=found,
             kinds=KINDS,
             models=self._models(),
+            engines=engines,
             day_limit=limit,
             hook_url=url,
             hook_secret=secret,

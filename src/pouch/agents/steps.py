@@ -22,6 +22,7 @@ from pouch.ledger.admission import SOURCES
 from pouch.ledger.limits import limits_of
 from pouch.ledger.operations import Refused
 
+SAID_CHARACTERS_MAX = 8_000
 OVERDUE_S = 10
 """A run that is due is taken within a second, or with the next sweep, wherever a worker has a place free."""
 
@@ -152,6 +153,23 @@ async def tightest_budget(db: Connection, run: Run) -> str:
             source = SOURCES["run" if subject == run.id else limit.kind]
             left[source] = min(limit.cap - limit.spent - limit.held, left.get(source, limit.cap))
     return min(left, key=lambda source: left[source])
+
+
+async def said_before(db: Connection, claim: Claim) -> str:
+    """What the run was asked for first, and the last that it said itself."""
+    rows = await db.execute(
+        """
+        SELECT r.task,
+               (SELECT body->>'text' FROM agent_run_events AS e
+                 WHERE e.run_id = r.id AND type = 'message' AND body->>'from' IS NULL ORDER BY seq DESC LIMIT 1)
+          FROM agent_runs AS r WHERE id = %s
+        """,
+        (claim.row_id,),
+    )
+    row = await rows.fetchone()
+    assert row is not None
+    task, said = row
+    return f"You were asked:\n{task}" + (f"\n\nYou said last:\n{said[:SAID_CHARACTERS_MAX]}" if said else "")
 
 
 async def waiting_messages(db: Connection, claim: Claim) -> list[Message]:

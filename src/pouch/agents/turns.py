@@ -61,7 +61,8 @@ class Turns:
         task = "\n\n".join(first if resumes and first else [self._run.task, *first])
         while True:
             await self._enter_running()
-            turn = self._turn(task, resumes=resumes)
+            before = await self._grip.step(steps.said_before) if resumes else ""
+            turn = self._turn(task, resumes=resumes, before=before)
             driving = await self._workshop.drive(self._sandbox, engine, turn, self._journal.note_event)
             finish = await self._watch(driving)
             outcome = self._pulse.reason_to_end() or outcome_of(finish)
@@ -169,7 +170,7 @@ class Turns:
     async def _messages(self) -> Sequence[str]:
         return [each.text for each in await self._grip.step(steps.take_messages)]
 
-    def _turn(self, task: str, *, resumes: bool) -> Turn:
+    def _turn(self, task: str, *, resumes: bool, before: str) -> Turn:
         run = self._run
         return Turn(
             kind=run.kind,
@@ -178,6 +179,7 @@ class Turns:
             may_write=may_write(run.kind),
             may_ask=run.trigger != "schedule",
             resume=resumes,
+            before=before,
             timeout_s=float(run.time_limit_s),
             instructions=run.prompt,
         )

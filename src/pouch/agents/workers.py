@@ -13,6 +13,8 @@ from pouch.base.database import Connection
 from pouch.base.ids import show_id
 
 SILENT_AFTER_S = 60
+NATIVE = "native"
+"""The engine that every worker has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,19 @@ async def are_there(db: Connection) -> bool:
     )
     row = await rows.fetchone()
     return bool(row and row[0])
+
+
+async def engines(db: Connection) -> tuple[str, ...]:
+    """What the processes that can take a run now have to let agents work with, the native one first."""
+    rows = await db.execute(
+        """
+        SELECT DISTINCT jsonb_array_elements_text(facts->'engines') FROM agent_workers
+         WHERE stopped_at IS NULL AND NOT drains AND seen_at > clock_timestamp() - make_interval(secs => %s)
+           AND jsonb_typeof(facts->'engines') = 'array'
+        """,
+        (SILENT_AFTER_S,),
+    )
+    return NATIVE, *sorted({name for (name,) in await rows.fetchall()} - {NATIVE})
 
 
 async def list_workers(db: Connection) -> list[Worker]:

@@ -32,6 +32,8 @@ def run(  # noqa: PLR0913 -- what a run may be asked for
     kind: Annotated[str, typer.Option("--agent", help="planner, explainer, reviewer, coder or fixer.")] = "coder",
     branch: Annotated[str, typer.Option(help="Where to begin. Without it: the default branch.")] = "",
     model: Annotated[str, typer.Option(help="Without it: what is set up for the agent.")] = "",
+    engine: Annotated[str, typer.Option(help="native, or one that a worker has, such as opencode.")] = "",
+    environment: Annotated[str, typer.Option(help="The name or id (env_…) of an environment.")] = "",
     cap: Annotated[
         Money | None, typer.Option(parser=Money.parse, metavar="USD", help="What it may cost at most.")
     ] = None,
@@ -52,6 +54,8 @@ def run(  # noqa: PLR0913 -- what a run may be asked for
         "task": task,
         "branch": branch,
         "model": model,
+        "engine": engine,
+        "environment": environment,
         "cap_usd": cap.decimal() if cap is not None else "",
         "minutes": str(minutes) if minutes is not None else "",
     }
@@ -150,6 +154,7 @@ async def _run(email: str, fields: dict[str, str], *, detach: bool) -> bool:
         )
         async with database.transaction() as db:
             person = await _person(db, email)
+            fields = fields | {"environment": await _environment(db, person, fields["environment"])}
             starter = Starter(person.organization_id, person.id, "cli", f"cli:{new_id().hex}")
             started, _ = await asking.start(db, starter, fields, is_operator=person.is_operator)
         if detach:
@@ -158,6 +163,19 @@ async def _run(email: str, fields: dict[str, str], *, detach: bool) -> bool:
         typer.echo(f"Run {started.number} ({settings.url}/agents/{started.shown_id})")
         over = await _watch(database, started)
     return over.state == "succeeded"
+
+
+async def _environment(db: "Connection", person: "Person", text: str) -> str:
+    """The id of an environment that is named by its name or its id, or nothing. Raises NotFound."""
+    from pouch.agents.environments import list_environments
+
+    if not text:
+        return ""
+    found = await list_environments(db, person.organization_id)
+    each = next((each for each in found if text in {each.shown_id, each.name}), None)
+    if each is None:
+        raise NotFound(f"There is no environment {text}.")
+    return each.shown_id
 
 
 async def _watch(database: "Database", run: "Run") -> "Run":

@@ -61,6 +61,7 @@ class CommandLine:
             "files": dict(self._entry.files(turn)),
             "task": whole_task(turn),
             "may_write": turn.may_write,
+            "kind": turn.kind,
         }
         return orjson.dumps(document) + b"\n"
 

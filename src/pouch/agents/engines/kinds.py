@@ -95,4 +95,6 @@ def whole_task(turn: Turn) -> str:
     parts = [KINDS[turn.kind].prompt, _DECIDES, _WRITES if turn.may_write else _READS]
     if turn.instructions.strip():
         parts.append(turn.instructions.strip())
+    if turn.resume and turn.before.strip():
+        parts.append(f"# What went before\nYour work so far lies in /work, see git log.\n\n{turn.before.strip()}")
     return "\n\n".join([*parts, f"# The task\n{turn.task}"])

@@ -73,6 +73,8 @@ class Turn:
     """Whether somebody may be there to answer."""
     resume: bool = False
     """Go on with the conversation that lies in the home folder (see `Saved.session`)."""
+    before: str = ""
+    """What was asked for and said in turns before this one, for engines that keep no conversation."""
     steps_max: int = 100
     timeout_s: float = 3600
     instructions: str = ""

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from pouch.agents import workers
 from pouch.agents.asking import read_cap, read_minutes, read_ref
 from pouch.agents.environments import find_environment, list_environments
 from pouch.agents.kinds import profiles, read_kind
@@ -178,6 +179,7 @@ class TriggerPages:
             found = await list_rules(db, viewer.organization_id)
             environments = await list_environments(db, viewer.organization_id)
             defaults = await profiles(db, viewer.organization_id)
+            engines = await workers.engines(db)
             login = await login_of(db, viewer.person_id)
         problem = problem_of(error) if error else None
         response = await self._web.page(
@@ -190,6 +192,7 @@ class TriggerPages:
             environments=environments,
             kinds=KINDS,
             models=self._models(),
+            engines=engines,
             profiles=defaults,
             login=login,
             slug=self._slug,

@@ -13,7 +13,7 @@ from pouch.base.ids import new_id, show_id
 from pouch.base.languages import say
 
 RULES_MAX = 50
-ASKED = ("agent", "repository", "branch", "model", "cap_usd", "minutes")
+ASKED = ("agent", "repository", "branch", "model", "engine", "cap_usd", "minutes")
 
 
 @dataclass(frozen=True, slots=True)
