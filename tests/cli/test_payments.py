@@ -49,6 +49,12 @@ async def test_a_processor_that_does_not_answer_is_said_with_exit_code_1(databas
     assert "Not finished" in said
 
 
+async def test_a_purchase_without_a_warning_cannot_be_trusted(database_url: str, tmp_path: Path) -> None:
+    code, said = await pouch(tmp_path, database_url, "http://127.0.0.1:9", "trust", "nonsense")
+    assert code == 2
+    assert "not the id of a purchase" in said
+
+
 async def test_the_help_has_an_example(database_url: str, tmp_path: Path) -> None:
     code, said = await pouch(tmp_path, database_url, "http://127.0.0.1:9", "reconcile", "--help")
     assert code == 0

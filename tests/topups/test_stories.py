@@ -8,8 +8,9 @@ from payments.far_end import FarEnd
 from payments.shop import ALICE, Pouch, Shop
 from pouch.base.errors import InvalidInput
 from pouch.base.money import Money
-from pouch.payments import purchases, suspensions
+from pouch.payments import disputes, purchases, suspensions
 from pouch.payments.reconciling import Reconciling
+from pouch.topups.errors import CardRefused, Suspended
 from topups.till import ALWAYS_ASKS, FAILS_LATER, MASTERCARD, Till, wish
 
 pytestmark = pytest.mark.anyio
@@ -353,6 +354,116 @@ async def test_a_debt_or_a_dispute_suspends_it(till: Till) -> None:
     await till.switch_on()
     await till.work()
     assert await till.charges() == 1
+
+
+async def test_a_warning_of_fraud_suspends_it_until_an_operator_trusts_the_purchase(till: Till) -> None:
+    await till.arm(has="5", wanted=wish(threshold="10", amount="20"))
+    await till.work()
+    (attempt,) = await till.tries()
+    async with till.shop.database.transaction() as db:
+        purchase = await purchases.get_purchase(db, attempt.id)
+    await till.shop.warn(purchase)
+    for _ in range(2):
+        await till.shop.deliver("radar.early_fraud_warning.created")
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("suspended", "suspended")
+    assert "may be fraud" in rule.reason
+    await till.time_passes(61)
+    await till.spend("20")
+    await till.work()
+    with pytest.raises(Suspended):
+        await till.switch_on()
+    assert await till.asked() == 1
+    async with till.shop.database.transaction() as db:
+        assert await disputes.trust(db, purchase) == 1
+    await till.shop.deliver("radar.early_fraud_warning.created")
+    assert (await till.rule()).state == "suspended", "a person switches it on again"
+    await till.switch_on()
+    await till.work()
+    assert await till.charges() == 2
+
+
+async def test_a_suspected_payment_that_is_refunded_whole_suspends_nothing_more(till: Till) -> None:
+    await till.arm()
+    purchase = await till.shop.buy("10.00")
+    await till.shop.warn(purchase)
+    await till.shop.deliver()
+    await till.shop.refund(purchase, "4.00", "one")
+    with pytest.raises(Suspended):
+        await till.switch_on()
+    await till.shop.refund(purchase, "6.00", "two")
+    await till.shop.deliver()
+    assert (await till.switch_on()).state == "armed"
+
+
+async def test_a_warning_that_comes_after_the_refund_suspends_nothing(till: Till) -> None:
+    await till.arm()
+    purchase = await till.shop.buy("10.00")
+    await till.shop.warn(purchase)
+    await till.shop.refund(purchase, "10.00")
+    await till.shop.deliver()
+    assert (await till.rule()).state == "armed"
+
+
+async def disputed(till: Till) -> str:
+    """Alice's card was charged by itself, and she told her bank that it was not her."""
+    await till.arm(has="15")
+    await till.spend("6")
+    await till.work()
+    (attempt,) = await till.tries()
+    async with till.shop.database.transaction() as db:
+        purchase = await purchases.get_purchase(db, attempt.id)
+    dispute = await till.shop.object_to(purchase)
+    await till.shop.deliver()
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("suspended", "suspended"), "before anything else is wanted"
+    return dispute
+
+
+async def test_a_won_dispute_lets_a_person_switch_it_on_again(till: Till) -> None:
+    dispute = await disputed(till)
+    await till.shop.decide(dispute, "won")
+    await till.shop.deliver()
+    await till.time_passes(61)
+    await till.spend("25")
+    await till.work()
+    assert (await till.rule()).state == "suspended"
+    assert await till.charges() == 1
+    await till.switch_on()
+    await till.work()
+    assert await till.charges() == 2
+
+
+async def test_a_card_whose_dispute_was_lost_is_not_charged_again(till: Till) -> None:
+    """Each further charge would be another chargeback, with its fee."""
+    dispute = await disputed(till)
+    await till.shop.decide(dispute, "lost")
+    for _ in range(2):
+        await till.shop.deliver()
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", "card_refused")
+    await till.time_passes(4000)
+    await till.spend("1")
+    await till.work()
+    with pytest.raises(CardRefused):
+        await till.switch_on()
+    assert await till.asked() == 1
+    await till.add_card(MASTERCARD)
+    assert (await till.rule()).state == "armed"
+    await till.work()
+    assert await till.charges() == 2
+    await till.shop.deliver()
+    assert (await till.rule()).state == "armed", "old news stops nothing twice"
+
+
+async def test_a_lost_dispute_of_another_card_stops_the_rule_until_a_person_wants_it(till: Till) -> None:
+    await till.arm()
+    purchase = await till.shop.buy("10.00", number=MASTERCARD)
+    dispute = await till.shop.object_to(purchase)
+    await till.shop.decide(dispute, "lost")
+    await till.shop.deliver("charge.dispute.closed")
+    assert (await till.rule()).state == "suspended"
+    assert (await till.switch_on()).state == "armed"
 
 
 async def test_a_suspension_between_judging_and_charging_is_heeded(till: Till) -> None:

@@ -35,6 +35,42 @@ def reconcile() -> None:
         raise typer.Exit(1)
 
 
+@payments.command("trust")
+def trust(purchase: str) -> None:
+    """Let saved cards be charged by themselves again, after a warning that this purchase may be fraud.
+
+    A warning stops the auto top-up of its organization until its payment is refunded whole, the bank has decided a
+    dispute about it, or you have looked into it and say this. A person switches it on again afterwards.
+
+    For example:
+
+      pouch payments trust pur_06h1rjsor5o650h2u7n89m3g4s
+    """
+    warnings = asyncio.run(_trust(purchase))
+    if not warnings:
+        typer.echo(f"There is no warning about {purchase}.", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{warnings} warning{'' if warnings == 1 else 's'} about {purchase} stop nothing any more.")
+
+
+async def _trust(shown_id: str) -> int:
+    from pouch.base.database import Database
+    from pouch.base.ids import read_id
+    from pouch.cli.reading import read_settings
+    from pouch.embedded.postgres.running import running_postgres
+    from pouch.payments import disputes, purchases
+
+    purchase_id = read_id("pur", shown_id)
+    if purchase_id is None:
+        raise typer.BadParameter(f"{shown_id} is not the id of a purchase.")
+    async with (
+        running_postgres(read_settings()) as url,
+        Database(url, name="pouch payments") as database,
+        database.transaction() as db,
+    ):
+        return await disputes.trust(db, await purchases.lock_purchase(db, purchase_id))
+
+
 async def _reconcile() -> "tuple[Check, list[Difference]]":
     from pouch.app.processors import make_processor
     from pouch.base.database import Database
@@ -46,7 +82,7 @@ async def _reconcile() -> "tuple[Check, list[Difference]]":
     from pouch.payments.checkout import Checkout
     from pouch.payments.events import Inbox
     from pouch.payments.reconciling import Reconciling
-    from pouch.payments.sync import Sync
+    from pouch.topups.room import TopUps
 
     settings = read_settings()
     running = settings.data_dir / FILE
@@ -56,7 +92,8 @@ async def _reconcile() -> "tuple[Check, list[Difference]]":
         raise NotAllowed("There is no card processor here to compare with.")
     async with running_postgres(settings) as url, Database(url, name="pouch payments") as database:
         try:
-            sync = Sync(database, processor, Checkout(database, processor, settings))
+            # With the room above, which has to hear of a top-up that was paid, and of what is disputed.
+            sync = TopUps.of(database, processor, Checkout(database, processor, settings), settings).sync
             check = await Reconciling(database, processor, sync, Inbox(database, sync)).check("command")
             async with database.transaction() as db:
                 found = await checks.list_differences(db)

@@ -9,6 +9,7 @@ from psycopg.rows import DictRow, dict_row
 from pouch.base.database import Connection
 from pouch.base.ids import derived_id, show_id
 from pouch.base.money import Money
+from pouch.payments import suspensions
 from pouch.payments.objects import DisputeObject, WarningObject
 from pouch.payments.types import Mode, Purchase
 
@@ -159,6 +160,19 @@ async def keep_warning(db: Connection, purchase: Purchase, found: WarningObject)
         (found.id, purchase.id, found.fraud_type, found.actionable, datetime.fromtimestamp(found.created, UTC)),
     )
     return written.rowcount == 1
+
+
+def suspects(warning_id: str) -> str:
+    """The cause under which a warning of fraud suspends automatic charges."""
+    return f"warning:{warning_id}"
+
+
+async def trust(db: Connection, purchase: Purchase) -> int:
+    """What a purchase was suspected of does not stop automatic charges any more; how many warnings there are."""
+    warned = await warnings_of(db, purchase.id)
+    for each in warned:
+        await suspensions.lift(db, purchase.organization_id, cause=suspects(each.stripe_id))
+    return len(warned)
 
 
 async def warnings_of(db: Connection, purchase_id: UUID) -> list[FraudWarning]:

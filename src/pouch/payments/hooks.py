@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from pouch.base.database import Connection
-from pouch.payments.types import Decline, Mode, Purchase
+from pouch.payments.types import Card, Decline, Mode, Purchase
 
 
 class Automatic(Protocol):
@@ -25,6 +25,14 @@ class Automatic(Protocol):
         """A card was saved, removed or made the default."""
         ...
 
+    async def suspended(self, db: Connection, organization_id: UUID, reason: str) -> None:
+        """A payment is disputed or suspected: nothing may be charged by itself until a person says so again."""
+        ...
+
+    async def card_lost_dispute(self, db: Connection, organization_id: UUID, card: Card | None) -> None:
+        """A dispute was lost; `card` is the saved card that had paid, if it was one."""
+        ...
+
 
 class Nobody:
     """There is no room above."""
@@ -37,4 +45,10 @@ class Nobody:
         """Nothing."""
 
     async def cards_changed(self, _db: Connection, _organization_id: UUID, _mode: Mode) -> None:
+        """Nothing."""
+
+    async def suspended(self, _db: Connection, _organization_id: UUID, _reason: str) -> None:
+        """Nothing."""
+
+    async def card_lost_dispute(self, _db: Connection, _organization_id: UUID, _card: Card | None) -> None:
         """Nothing."""

@@ -184,6 +184,9 @@ async def _apply_dispute(db: Connection, purchase: Purchase, found: DisputeObjec
         await letters.tell_dispute_won(db, purchase, row, page)
     if not row.is_open:
         await suspensions.lift(db, purchase.organization_id, cause=_suspension(row))
+        if not row.is_inquiry:
+            # The bank has decided what the network only suspected.
+            await disputes.trust(db, purchase)
     if row.is_lost and row.counts:
         await letters.tell_dispute_lost(db, purchase, row, page)
     if row.is_open:
@@ -312,6 +315,8 @@ async def _mark(db: Connection, purchase: Purchase) -> None:
     rows, objections = await refunds.of_purchase(db, purchase.id), await disputes.of_purchase(db, purchase.id)
     state = state_of(purchase, rows, objections)
     await purchases.mark_afterwards(db, purchase.id, state)
+    if state == "refunded":
+        await disputes.trust(db, purchase)
 
 
 def state_of(purchase: Purchase, rows: Sequence[Refund], objections: Sequence[Dispute]) -> PurchaseState:

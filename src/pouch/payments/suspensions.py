@@ -1,7 +1,8 @@
 """Why an organization's saved cards are not charged by themselves any more, and the end of that.
 
-Refunds, disputes and warnings of fraud write here, in their own transaction; the auto top-up reads it before each
-charge. Whatever is owed (`ledger` receivable) suspends it, too, without a row.
+Disputes and warnings of fraud write here, in their own transaction; the auto top-up reads it before each charge. A
+dispute suspends until the bank has decided; a warning until its payment is refunded whole, the bank has decided a
+dispute about it, or an operator trusts it. Whatever is owed (`ledger` receivable) suspends it, too, without a row.
 """
 
 from uuid import UUID
@@ -33,6 +34,18 @@ async def lift(db: Connection, organization_id: UUID, *, cause: str) -> None:
         """,
         (organization_id, cause),
     )
+
+
+async def note(db: Connection, organization_id: UUID, *, cause: str) -> bool:
+    """Remember something that stops charges once and suspends nothing itself. False when it is remembered already."""
+    noted = await db.execute(
+        """
+        INSERT INTO payment_suspensions (organization_id, cause, reason, lifted_at) VALUES (%s, %s, '', now())
+        ON CONFLICT (organization_id, cause) DO NOTHING
+        """,
+        (organization_id, cause),
+    )
+    return noted.rowcount == 1
 
 
 async def why_suspended(db: Connection, organization_id: UUID) -> str | None:

@@ -12,7 +12,8 @@ import structlog
 from pouch.base.database import Connection, Database
 from pouch.base.errors import NotFound
 from pouch.base.ids import read_id
-from pouch.payments import card_tests, disputes, letters, purchases, reversals
+from pouch.base.languages import later
+from pouch.payments import card_rows, card_tests, disputes, letters, purchases, reversals, suspensions
 from pouch.payments.cards import Cards
 from pouch.payments.checkout import Checkout
 from pouch.payments.errors import NoSuchObject, ProcessorRefused, ProcessorSilent
@@ -32,6 +33,10 @@ LOOK_BACK_S = 300
 """Clocks differ: a payment may be that much older than its row."""
 REFUSED = frozenset({"requires_payment_method", "requires_action", "requires_confirmation"})
 """The states of a payment that waits for its owner. Nobody is there, so it is closed."""
+
+SETTLED = frozenset({"refunded", "dispute_lost"})
+"""After this a warning warns of nothing that is still to come."""
+SUSPECTED = later("The card network warns that a payment may be fraud. Nothing is charged by itself.")
 
 _log = structlog.get_logger("pouch.payments")
 
@@ -171,8 +176,14 @@ class Sync:
             purchase = await purchases.find_by_payment(db, payment_id)
             if purchase is None:
                 return False
+            purchase = await purchases.lock_purchase(db, purchase.id)
             if await disputes.keep_warning(db, purchase, found):
                 await letters.alert_of_warning(db, purchase, found)
+                if found.actionable and purchase.state not in SETTLED:
+                    await suspensions.suspend(
+                        db, purchase.organization_id, cause=disputes.suspects(found.id), reason=SUSPECTED
+                    )
+            await self._tell_suspended(db, purchase)
         return True
 
     async def _look_at_what_went_back(self, found: ChargeObject | RefundObject | DisputeObject) -> bool:
@@ -241,6 +252,7 @@ class Sync:
             )
             settled = await self._take_back(db, settled, payment, back)
         await self._keep_card(purchase, payment)
+        await self._stop_charging(settled, payment, back)
         return settled
 
     async def _settle(self, purchase: Purchase, session: Session, back: MoneyBack | None = None) -> Purchase:
@@ -253,6 +265,7 @@ class Sync:
             settled = await self._take_back(db, settled, session.payment, back)
         if session.payment is not None:
             await self._keep_card(purchase, session.payment)
+            await self._stop_charging(settled, session.payment, back)
             if session.payment.status == "requires_payment_method" and settled.state == "open":
                 await self._count_refused(settled, session.payment, session.id)
         return settled
@@ -278,6 +291,30 @@ class Sync:
         if back is None or payment is None or purchase.credited_at is None or purchase.payment_id != payment.id:
             return purchase
         return await reversals.apply(db, purchase.id, back, page=self._checkout.page_of(purchase))
+
+    async def _stop_charging(self, purchase: Purchase, payment: Payment, back: MoneyBack | None) -> None:
+        """A disputed card is not charged again by itself until a person wants it, and a lost one until it is another.
+
+        In a transaction after that of the books, because the rule is locked before the account. Where a process ends
+        between the two the next look does it, and meanwhile the suspension itself stands.
+        """
+        if back is None or not back.disputes or purchase.payment_id != payment.id:
+            return
+        async with self._database.transaction() as db:
+            purchase = await purchases.lock_purchase(db, purchase.id)
+            await self._tell_suspended(db, purchase)
+            method_id = purchase.method_id or payment.payment_method
+            for each in await disputes.of_purchase(db, purchase.id):
+                if not (each.is_lost and each.counts):
+                    continue
+                if await suspensions.note(db, purchase.organization_id, cause=f"lost:{each.stripe_id}"):
+                    card = await card_rows.find_method(db, purchase.mode, method_id) if method_id else None
+                    await self._automatic.card_lost_dispute(db, purchase.organization_id, card)
+
+    async def _tell_suspended(self, db: Connection, purchase: Purchase) -> None:
+        reason = await suspensions.why_suspended(db, purchase.organization_id)
+        if reason is not None:
+            await self._automatic.suspended(db, purchase.organization_id, reason)
 
     async def _keep_card(self, purchase: Purchase, payment: Payment) -> None:
         """Remember the card that the buyer agreed to have saved. It is not worth the credits: failing to is mended."""

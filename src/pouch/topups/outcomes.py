@@ -19,7 +19,7 @@ from pouch.payments import card_rows
 from pouch.payments.types import Card, Decline, Mode, Purchase
 from pouch.topups import attempts, letters, rules
 from pouch.topups.declines import class_of, code_of, words_of
-from pouch.topups.judging import JOB, pause_without_card, why_suspended
+from pouch.topups.judging import JOB, pause_without_card, suspend, why_suspended
 from pouch.topups.types import Attempt, AttemptState, Rule
 from pouch.web.filters import when
 
@@ -28,6 +28,7 @@ MIN_GAP_S = 60.0
 BACK_OFF_S = (3600.0, 6 * 3600.0, 24 * 3600.0)
 FAILURES_MAX = 3
 CONFIRM_HOURS = 72
+LOST = "A payment was disputed and lost. Nothing is charged by itself until you switch it on again."
 BURST_WITHIN = timedelta(hours=1)
 BURST_CHARGES = 3
 RECOVERY = "recovery:"
@@ -96,6 +97,29 @@ class Outcomes:
             # Declines were the other card's; this one is charged as soon as something is missing.
             await rules.begin_anew(db, rule)
             await ring(db, JOB, organization_id)
+
+    async def suspended(self, db: Connection, organization_id: UUID, reason: str) -> None:
+        """A payment is disputed or suspected: an armed rule stops until a person switches it on again."""
+        rule = await rules.lock_rule(db, organization_id)
+        if rule is not None and rule.state == "armed":
+            await suspend(db, rule, reason)
+
+    async def card_lost_dispute(self, db: Connection, organization_id: UUID, card: Card | None) -> None:
+        """A dispute was lost: its card is refused for good, and with any other a person has to switch it on again."""
+        rule = await rules.lock_rule(db, organization_id)
+        if rule is None or not rule.is_on:
+            return
+        default = await card_rows.default_card(db, organization_id, card.mode) if card else None
+        if card is None or default is None or default.fingerprint != card.fingerprint:
+            if rule.state == "armed":
+                await suspend(db, rule, LOST)
+            return
+        reason = f"A payment of {card.name} was disputed and lost. Add another card, and auto top-up goes on with it."
+        await rules.set_state(db, rule, "paused", pause="card_refused", reason=reason, blocked=card.fingerprint)
+        await thresholds.set_state(db, organization_id, "paused")
+        now = await rules.find_rule(db, organization_id)
+        assert now is not None
+        await letters.tell_changed(db, now, "Auto top-up was stopped.", "")
 
     async def _credited(self, db: Connection, rule: Rule, attempt: Attempt) -> None:
         if not await attempts.end(db, attempt.id, "credited", since=NOT_PAID):
