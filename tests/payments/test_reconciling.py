@@ -97,7 +97,7 @@ async def grow_old(shop: Shop, days: int) -> None:
 async def lose_events(shop: Shop) -> None:
     """The endpoint does not take this type, so the processor never tries, and lists nothing as undelivered."""
     await shop.change("DELETE FROM cards_deliveries")
-    await shop.change("UPDATE cards_events SET created_at = now() - interval '10 days'")
+    await shop.change("UPDATE cards_events SET created_at = now() - interval '40 days'")
 
 
 @pytest.mark.parametrize(("verdict", "state", "has"), [("won", "credited", "10"), ("lost", "dispute_lost", "0")])
@@ -150,6 +150,32 @@ async def test_an_old_purchase_is_tied_again_when_something_moves(shop: Shop, re
     await shop.change("UPDATE cards_movements SET amount_cents = -7_00 WHERE category = 'dispute'")
     await reconciling.check("clock")
     assert [found.kind for found in await differences(shop)] == ["clearing"]
+
+
+async def test_after_an_outage_all_since_the_last_whole_check_is_compared(shop: Shop, reconciling: Reconciling) -> None:
+    """Pouch was off for ten days, and a refund was made at the processor's own site in the first of them."""
+    purchase = await shop.buy("10.00")
+    await reconciling.check("clock")
+    await shop.change("UPDATE payment_checks SET started_at = started_at - interval '10 days'")
+    await grow_old(shop, 10)
+    await shop.refund_there(purchase, "4.00")
+    await shop.change("UPDATE cards_refunds SET created_at = now() - interval '9 days'")
+    await shop.change("UPDATE cards_movements SET created_at = now() - interval '9 days'")
+    await lose_events(shop)
+    assert figures(await reconciling.check("clock")) == (1, 0, "")
+    assert (await shop.has()).posted == Money.parse("6")
+    assert await shop.moved("refund_clearing") == ZERO
+    await shop.assert_clean()
+
+
+async def test_a_check_looks_back_a_month_at_most(shop: Shop, reconciling: Reconciling) -> None:
+    await reconciling.check("clock")
+    await shop.pay(await shop.start("10.00"))
+    await shop.change("UPDATE payment_checks SET started_at = started_at - interval '90 days'")
+    await shop.change("UPDATE cards_intents SET created_at = created_at - interval '31 days'")
+    await shop.change("UPDATE cards_events SET created_at = created_at - interval '31 days'")
+    assert figures(await reconciling.check("clock")) == (0, 0, "")
+    assert await shop.credits() == 0
 
 
 async def test_a_credit_that_nobody_paid_is_a_difference_until_it_is_mended(

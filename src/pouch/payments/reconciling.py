@@ -1,11 +1,12 @@
 """Reconciliation: every payment, refund and dispute of the last days at the processor, compared with our books.
 
-In words. What the processor has and we have not is looked at again by the one path that settles (`sync`): that repairs
-a webhook that never came. What differs afterwards is written down, and the operators are told once. What we credited
-and the processor does not know is a difference that nothing repairs. What is decided months after it began is not
-among the last days: each dispute that is open in our books is looked at every time, and so is the payment behind each
-balance transaction that is new and takes money or gives it back. So is a top-up or refund of which the processor
-has said nothing for a day: whether money moved is unknown, and the operators must know.
+In words. The last four days are compared, and after an outage all since the last whole check, up to a month. What the
+processor has and we have not is looked at again by the one path that settles (`sync`): that repairs a webhook that
+never came. What differs afterwards is written down, and the operators are told once. What we credited and the processor
+does not know is a difference that nothing repairs. What is decided months after it began is not among the last days:
+each dispute that is open in our books is looked at every time, and so is the payment behind each balance transaction
+that is new and takes money or gives it back. So is a top-up or refund of which the processor has said nothing for a
+day: whether money moved is unknown, and the operators must know.
 """
 
 import asyncio
@@ -30,6 +31,9 @@ from pouch.payments.sync import Sync
 from pouch.payments.types import Payment, Purchase
 
 LOOK_BACK = timedelta(days=4)
+OVERLAP = timedelta(days=1)
+LOOK_BACK_MAX = timedelta(days=30)
+"""The processor keeps its events no longer either."""
 ANSWERED_WITHIN = timedelta(days=1)
 """The longest that a charge or a refund may be unknown before the operators hear of it."""
 EVERY_S = 3600
@@ -83,17 +87,19 @@ class Reconciling:
             check_id = await checks.begin(db, asked_by)
         tally, error = _Tally(), ""
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
+            since = await self._since()
+            # A longer time has more to compare.
+            async with asyncio.timeout(CHECK_TIMEOUT_S * max(1.0, (self._clock() - since) / LOOK_BACK)):
                 for pause_s in patience_s:
                     try:
-                        await self._compare(processor, tally)
+                        await self._compare(processor, since, tally)
                         break
                     except ProcessorSilent:
                         await asyncio.sleep(pause_s)
                         # What was repaired stays so; everything else is found again.
                         tally = _Tally(repaired=tally.repaired)
                 else:
-                    await self._compare(processor, tally)
+                    await self._compare(processor, since, tally)
         except (ProcessorSilent, ProcessorRefused) as failure:
             error = failure.reason or failure.message
         except TimeoutError:
@@ -124,8 +130,17 @@ class Reconciling:
         if is_whole:
             await checks.close_others(db, tally.open)
 
-    async def _compare(self, processor: Processor, tally: _Tally) -> None:
-        since = self._clock() - LOOK_BACK
+    async def _since(self) -> datetime:
+        """The last days, and after an outage all that no whole check has seen, up to a month."""
+        now = self._clock()
+        async with self._database.transaction() as db:
+            last = await checks.last_check(db)
+        since = now - LOOK_BACK
+        if last is not None:
+            since = min(since, last.started_at - OVERLAP)
+        return max(since, now - LOOK_BACK_MAX)
+
+    async def _compare(self, processor: Processor, since: datetime, tally: _Tally) -> None:
         await self._events(processor, since, tally)
         payments = await processor.payments_since(since)
         await self._payments(payments, tally)
