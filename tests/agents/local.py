@@ -230,7 +230,8 @@ class LocalWorkshop:
         bundle, patch, session = folder / "bundle", folder / "patch", folder / "session"
         await _run(work, "git", "bundle", "create", "-q", str(bundle), branch, f"^{base}")
         patch.write_text(await _run(work, "git", "diff", base, head) + "\n")
-        session.write_text("the talk so far")
+        own = work.parent / "session.json"
+        session.write_text(own.read_text() if own.exists() else "the talk so far")
         numbers = (await _run(work, "git", "diff", "--numstat", base, head)).splitlines()
         files = tuple(FileChange(path, int(a), int(r)) for a, r, path in (line.split("\t") for line in numbers))
         log = (await _run(work, "git", "log", "--reverse", "--format=%H %s", f"{base}..{head}")).splitlines()

@@ -11,7 +11,7 @@ from agents.house import House, model_of
 from agents.local import refused
 from agents.shop import WAITS, WRITES, Shop
 from pouch.agents import steps, wishes
-from pouch.agents.artifacts import list_artifacts
+from pouch.agents.artifacts import list_artifacts, read_whole
 from pouch.agents.asking import read_ref
 from pouch.agents.bill import bill_of
 from pouch.agents.engines.native import Native
@@ -334,9 +334,13 @@ async def test_11_without_credits_the_work_is_saved_and_goes_on_after_a_purchase
 async def test_12_no_secret_reaches_what_is_stored(shop: Shop) -> None:
     house = shop.house
     leaks = """
-import json, os
-print(json.dumps({"type": "tool_output", "text": os.environ["OPENAI_API_KEY"]}))
-print(os.environ["OPENAI_API_KEY"])
+import json, os, pathlib
+key = os.environ["OPENAI_API_KEY"]
+print(json.dumps({"type": "tool_output", "text": key}))
+print(key)
+call = {"role": "assistant", "tool_calls": [{"function": {"arguments": json.dumps({"command": "echo " + key})}}]}
+(pathlib.Path.cwd().parent / "session.json").write_text(json.dumps([call, {"role": "tool", "content": key}]))
+pathlib.Path("a.txt").write_text("done")
 """
     workshop = shop.workshop(leaks)
     run = await house.start(repository=shop.repository)
@@ -346,3 +350,9 @@ print(os.environ["OPENAI_API_KEY"])
         ((everything,),) = await rows.fetchall()
     assert workshop.sandboxes[0].spec.gateway.key not in everything
     assert everything.count("[secret removed]") == 2
+    async with house.database.transaction() as db:
+        kept = {each.kind: each for each in await list_artifacts(db, run.id)}
+    said = {kind: await read_whole(house.database, each, 100_000) for kind, each in kept.items()}
+    assert set(said) == {"patch", "bundle", "transcript"}
+    assert not [kind for kind, content in said.items() if workshop.sandboxes[0].spec.gateway.key.encode() in content]
+    assert said["transcript"].count(b"[secret removed]") == 2

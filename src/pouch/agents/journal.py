@@ -45,6 +45,10 @@ class Journal:
         """The engine said something."""
         self.note(event.type, **{str(name): value for name, value in event.data.items()})
 
+    def clean(self, document: bytes) -> bytes:
+        """A document of the run without its secrets."""
+        return self._redaction.document(document)
+
     async def run(self) -> None:
         """Write what is noted, until `close`."""
         while not self._is_closed:

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -61,7 +62,8 @@ class Keeper:
         with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
             base, branch = self._cloned.base_sha, self._run.work_branch
             saved = await self._workshop.save(self._sandbox, Path(folder), base, branch, secrets=self._secrets)
-            files, result = fitting(kept_of(self._run, saved), self._journal), result_of(self._cloned, saved)
+            files = await cleaned(fitting(kept_of(self._run, saved), self._journal), self._journal)
+            result = result_of(self._cloned, saved)
             await self._grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
         return saved
 
@@ -75,6 +77,23 @@ class Keeper:
                 log.warning("agent_not_kept", run=self._run.shown_id, error=error.message[:200])
             else:
                 self._journal.note("git", action="kept", sha=saved.head_sha, files=len(saved.files))
+
+
+async def cleaned(files: list[Kept], journal: Journal) -> list[Kept]:
+    """The same, the conversation without secrets: it is kept as long as the timeline, and shown to as many.
+
+    Bundle and patch have none: saving leaves out what holds one.
+    """
+    return [
+        replace(each, content=await asyncio.to_thread(_cleaned, each.content, journal))
+        if each.kind == "transcript"
+        else each
+        for each in files
+    ]
+
+
+def _cleaned(content: Path | bytes, journal: Journal) -> bytes:
+    return journal.clean(content if isinstance(content, bytes) else content.read_bytes())
 
 
 def fitting(files: list[Kept], journal: Journal) -> list[Kept]:

@@ -15,7 +15,7 @@ from pouch.agents import steps
 from pouch.agents.claiming import Taken
 from pouch.agents.grip import Grip
 from pouch.agents.journal import Journal
-from pouch.agents.keeping import fitting
+from pouch.agents.keeping import cleaned, fitting
 from pouch.agents.outcomes import Outcome
 from pouch.agents.pulse import Pulse
 from pouch.agents.sandboxes.errors import SandboxFailed, SaveFailed
@@ -76,7 +76,8 @@ async def _keep(  # noqa: PLR0913, PLR0917 -- what is saved, from where, and for
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
         saved = await workshop.save(sandbox, Path(folder), "", run.work_branch, secrets=place.secrets)
-        files, result = fitting(kept_of(run, saved), journal), result_of(Cloned(saved.base_sha, ""), saved)
+        files = await cleaned(fitting(kept_of(run, saved), journal), journal)
+        result = result_of(Cloned(saved.base_sha, ""), saved)
         await grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
     note_left_out(journal, saved)
 

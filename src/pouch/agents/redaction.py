@@ -4,6 +4,7 @@ Rule: every known secret value of the run, and everything that looks like a secr
 is a net, not a wall: the wall is that secrets are not in the sandbox.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -33,7 +34,8 @@ class Redaction:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         # The longest first: one secret may be the beginning of another.
-        known = sorted({value for value in values if len(value) >= LENGTH_MIN}, key=len, reverse=True)
+        found = {form for value in values if len(value) >= LENGTH_MIN for form in _forms(value)}
+        known = sorted(found, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def text(self, text: str) -> str:
@@ -46,11 +48,24 @@ class Redaction:
         """The same for everything in an event."""
         return {name: self._value(value) for name, value in body.items()}
 
+    def document(self, raw: bytes) -> bytes:
+        """The same for a file that is JSON, or else text: a conversation as an engine keeps it."""
+        try:
+            said = json.loads(raw)
+        except ValueError:
+            return self.text(raw.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        return json.dumps(self._value(said)).encode()
+
     def _value(self, value: object) -> object:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {str(name): self._value(each) for name, each in value.items()}
+            return {self.text(str(name)): self._value(each) for name, each in value.items()}
         if isinstance(value, Sequence) and not isinstance(value, bytes):
             return [self._value(each) for each in value]
         return value
+
+
+def _forms(value: str) -> set[str]:
+    """A value as it is, and as it stands in JSON: arguments of a tool are JSON within JSON."""
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}

@@ -44,8 +44,12 @@ def bubblewrap_arguments(  # noqa: PLR0913 -- everything that decides what is se
     info_fd: int,
     seccomp_fd: int | None,
     before: tuple[str, ...] = (),
-) -> list[str]:
-    """Everything behind the word bwrap; `before` comes before the program, inside."""
+) -> tuple[list[str], list[str]]:
+    """Bubblewrap's options, and the program that it starts; `before` comes before that, inside.
+
+    The options name the environment with its secrets, so they go over a file and never on the command line, which
+    everybody on the machine can read.
+    """
     has_egress = sockets.egress is not None
     words = [*_namespaces(), *_system(place.folder / ETC)]
     words += ["--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108 -- the sandbox's own
@@ -59,7 +63,7 @@ def bubblewrap_arguments(  # noqa: PLR0913 -- everything that decides what is se
     words += ["--info-fd", str(info_fd)]
     if seccomp_fd is not None:
         words += ["--seccomp", str(seccomp_fd)]
-    return [*words, "--", *before, *whole_argv(command, has_egress=has_egress)]
+    return words, [*before, *whole_argv(command, has_egress=has_egress)]
 
 
 @cache

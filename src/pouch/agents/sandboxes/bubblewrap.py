@@ -148,9 +148,9 @@ class BubbleLauncher:
     async def _spawn(self, spec: RunSpec, command: Command, sockets: Sockets) -> tuple[asyncio.subprocess.Process, int]:
         """Start bubblewrap: it, and its first process inside. Raises SandboxFailed."""
         info, info_write = os.pipe()
-        seccomp = _memory_file(seccomp_filter())
-        fds = [info_write, *([seccomp] if seccomp is not None else [])]
-        words = bubblewrap_arguments(
+        filter_ = seccomp_filter()
+        seccomp = _memory_file("seccomp", filter_) if filter_ is not None else None
+        options, program = bubblewrap_arguments(
             spec,
             command,
             self._place,
@@ -159,11 +159,16 @@ class BubbleLauncher:
             seccomp_fd=seccomp,
             before=self._before(spec.limits),
         )
+        given = _memory_file("options", b"".join(os.fsencode(word) + b"\0" for word in options))
+        fds = [info_write, given, *([seccomp] if seccomp is not None else [])]
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._outer(spec.limits),
                 "bwrap",
-                *words,
+                "--args",
+                str(given),
+                "--",
+                *program,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -236,10 +241,10 @@ async def _read_info(fd: int, process: asyncio.subprocess.Process) -> bytes:
         transport.close()
 
 
-def _memory_file(content: bytes | None) -> int | None:
-    if content is None:
-        return None
-    fd = os.memfd_create("seccomp", 0)
-    os.write(fd, content)
+def _memory_file(name: str, content: bytes) -> int:
+    fd = os.memfd_create(name, 0)
+    left = memoryview(content)
+    while left:
+        left = left[os.write(fd, left) :]
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
