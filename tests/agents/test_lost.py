@@ -80,7 +80,7 @@ class SlowDisk(Machine):
                 "UPDATE agent_runs SET lease_until = clock_timestamp() + interval '15 seconds' WHERE id = %s",
                 (self.run.id,),
             )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             while not await self.is_renewed():
                 await asyncio.sleep(0.1)
         return saved

@@ -6,6 +6,7 @@ place as it is for the next who comes.
 
 import asyncio
 import tempfile
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,19 +35,27 @@ async def save_lost(database: Database, workshop: Workshop, taken: Taken, place:
     pulse = Pulse(grip, taken.run)
     loop = asyncio.get_running_loop()
     beating = loop.create_task(pulse.run(), name=f"pulse of lost run {taken.run.number}")
-    saving = loop.create_task(_save(grip, workshop, taken.run, place, journal), name=f"lost run {taken.run.number}")
+
+    async def cease() -> None:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+    course = _save(grip, workshop, taken.run, place, journal, cease)
+    saving = loop.create_task(course, name=f"lost run {taken.run.number}")
     try:
         while not await pulse.until_over(saving):
             # What its person wishes now is what happens anyway.
             pass
         saving.result()
     finally:
-        for task in (saving, beating):
-            task.cancel()
-        await asyncio.gather(saving, beating, return_exceptions=True)
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        await cease()
 
 
-async def _save(grip: Grip, workshop: Workshop, run: Run, place: Place, journal: Journal) -> None:
+async def _save(  # noqa: PLR0913, PLR0917 -- what is saved, from where, and for whom
+    grip: Grip, workshop: Workshop, run: Run, place: Place, journal: Journal, cease: Callable[[], Awaitable[None]]
+) -> None:
     outcome = Outcome("canceled", "stopped") if run.wish == "stop" else Outcome("interrupted", "worker_lost")
     # The place has the name of the attempt that was lost. Those who took the run to save it made none.
     epoch = await grip.step(steps.last_attempt)
@@ -64,6 +73,8 @@ async def _save(grip: Grip, workshop: Workshop, run: Run, place: Place, journal:
             keeps_workspace = True
             journal.note("notice", code=error.code, text=error.message)
         await journal.flush()
+        # A beat that came after the end would take it for somebody else's.
+        await cease()
         await grip.step(lambda db, claim: steps.end(db, claim, outcome.state, outcome.reason))
         is_over = True
     finally:

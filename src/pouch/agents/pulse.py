@@ -1,6 +1,8 @@
 """The pulse of an attempt: it keeps the claim, counts the time and hears what the run's person wants.
 
 It never acts. It wakes the course of the attempt (`attempt`, `turns`), which decides.
+
+Rule. No agent runs without a pulse: when it cannot beat any more, for whatever reason, the worker lets the run go.
 """
 
 import asyncio
@@ -121,4 +123,8 @@ class Pulse:
             except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
                 log.warning("agent_pulse_missed", run=self._run.shown_id, error=type(error).__name__)
                 self.is_fenced = loop.time() - beaten_at > SILENCE_MAX_S
+            except Exception as error:  # noqa: BLE001 -- whatever broke, an agent that nobody watches would run on
+                # Not with its traceback, whose frames hold the task.
+                log.error("agent_pulse_broke", run=self._run.shown_id, error=f"{type(error).__name__}: {error}"[:300])
+                self.is_fenced = True
             self.tell()
