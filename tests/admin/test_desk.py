@@ -48,6 +48,17 @@ async def test_check_now_compares_and_repairs(office: Office) -> None:
     await office.shop.assert_credited_once()
 
 
+async def test_checks_that_do_not_end_are_said_on_both_pages(office: Office) -> None:
+    """The key may not read balance transactions any more, or no worker runs."""
+    await office.post("/admin/reconciliation", {})
+    for page in ("/admin", "/admin/reconciliation"):
+        assert "The books are not compared" not in await office.page(page)
+    await office.shop.change("UPDATE payment_checks SET started_at = now() - interval '3 hours'")
+    await office.shop.change("INSERT INTO payment_checks (id, asked_by) VALUES (gen_random_uuid(), 'clock')")
+    for page in ("/admin", "/admin/reconciliation"):
+        assert "The books are not compared" in await office.page(page)
+
+
 async def test_what_belongs_to_nothing_is_listed(office: Office) -> None:
     purchase = await office.shop.start("10.00")
     await office.shop.pay(purchase)

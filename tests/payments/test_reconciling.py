@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from payments.shop import Shop
+from payments.shop import Pouch, Shop
 from pouch.base.clock import system_clock
 from pouch.base.ids import new_id
 from pouch.base.money import ZERO, Money
@@ -246,6 +246,25 @@ async def test_a_check_without_an_answer_says_so_and_closes_nothing(shop: Shop) 
         last = await checks.last_check(db)
     assert last is not None
     assert last.id != check.id
+
+
+async def test_checks_that_cannot_be_finished_for_hours_are_mailed_once_a_day(shop: Shop) -> None:
+    async with shop.database.transaction() as db:
+        await db.execute("UPDATE identity_people SET is_operator = false")
+        await add_person(db, f"olga-{new_id().hex}@pouch.example", None, verified=True, operator=True)
+    rolled = Pouch(shop.database, api_base=shop.cards.api_base, secret_key="sk_test_rolled")
+    cannot = Reconciling(shop.database, rolled.processor, rolled.sync, rolled.inbox)
+    await reconciling_of(shop).check("clock")
+    await cannot.check("clock")
+    assert await shop.count("mail_letters", "kind = 'operator_alert'") == 0, "one that fails is no outage"
+    await shop.change("UPDATE payment_checks SET started_at = started_at - interval '3 hours'")
+    for _ in range(2):
+        assert (await cannot.check("clock")).error
+    assert await shop.count("mail_letters", "kind = 'operator_alert'") == 1
+    await reconciling_of(shop).check("clock")
+    async with shop.database.transaction() as db:
+        assert not await checks.is_overdue(db, system_clock())
+    await rolled.processor.close()
 
 
 async def test_a_processor_that_comes_late_is_asked_again(shop: Shop) -> None:

@@ -35,6 +35,7 @@ class Overview:
             money = await totals(db)
             waiting = await count_waiting(db)
             last, still = await checks.last_check(db), await checks.open_differences(db)
+            is_overdue = await checks.is_overdue(db, self._clock())
         return await self._pages.page(
             request,
             "admin/overview.html",
@@ -43,5 +44,6 @@ class Overview:
             waiting=waiting,
             money=money,
             differences=still,
+            is_overdue=is_overdue,
             checked=headline(last, still, self._clock()),
         )

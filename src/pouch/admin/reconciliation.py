@@ -43,11 +43,12 @@ class ReconciliationPages:
             found = await checks.list_differences(db)
             past = await checks.list_checks(db)
             still = await checks.open_differences(db)
+            is_overdue = await checks.is_overdue(db, self._clock())
         return await self._pages.page(
             request,
             "admin/reconciliation.html",
             headline=headline(last, still, self._clock()),
-            is_good=last is not None and not still,
+            is_overdue=is_overdue,
             differences=found,
             checks=past,
             show_id=show_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -11,6 +11,8 @@ from pouch.base.ids import new_id
 
 AskedBy = Literal["clock", "desk", "command"]
 DifferenceKind = Literal["payment", "refund", "dispute", "event", "clearing"]
+
+OVERDUE_AFTER = timedelta(hours=2, minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,18 @@ async def last_check(db: Connection) -> Check | None:
     """The newest check that was finished."""
     found = await _checks(db, "WHERE finished_at IS NOT NULL AND error = '' ORDER BY started_at DESC LIMIT 1")
     return found[0] if found else None
+
+
+async def is_overdue(db: Connection, now: datetime) -> bool:
+    """Whether no check was whole for longer than two that are due: the books may differ, and nobody has looked."""
+    rows = await db.execute(
+        """
+        SELECT coalesce(max(started_at) FILTER (WHERE finished_at IS NOT NULL AND error = ''), min(started_at))
+          FROM payment_checks
+        """
+    )
+    row = await rows.fetchone()
+    return row is not None and row[0] is not None and row[0] < now - OVERDUE_AFTER
 
 
 async def list_checks(db: Connection, limit: int = 20) -> list[Check]:

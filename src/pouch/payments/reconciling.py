@@ -6,7 +6,8 @@ never came. What differs afterwards is written down, and the operators are told 
 does not know is a difference that nothing repairs. What is decided months after it began is not among the last days:
 each dispute that is open in our books is looked at every time, and so is the payment behind each balance transaction
 that is new and takes money or gives it back. So is a top-up or refund of which the processor has said nothing for a
-day: whether money moved is unknown, and the operators must know.
+day: whether money moved is unknown, and the operators must know. Checks that cannot be finished for hours are said,
+too.
 """
 
 import asyncio
@@ -108,6 +109,14 @@ class Reconciling:
             await self._report(db, tally, is_whole=not error)
             result = checks.Result(tally.looked_at, len(tally.repaired), len(tally.open), error)
             check = await checks.finish(db, check_id, result)
+            if error and await checks.is_overdue(db, self._clock()):
+                await letters.alert(
+                    db,
+                    f"reconciliation:{self._clock():%Y-%m-%d}",
+                    "Our books could not be compared with the card processor's",
+                    [f"The last checks were not finished: {error}"],
+                    "/admin/reconciliation",
+                )
         tell = _log.error if tally.open or error else _log.info
         tell(
             "reconciled", looked_at=check.looked_at, repaired=check.repaired, differences=check.differences, error=error
