@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
-from journeys.browsing import FLAGS, begin_to_buy, browsing, chromium_path, pay, sign_in
+from journeys.browsing import begin_to_buy, browsing, pay, sign_in
 from journeys.desk import busy_desk
 from journeys.money import walk
 from pouch.admin.desk import TABS
+from support.chromium import open_chromium
 from support.pouch import RunningPouch
 
 ALICE = "alice@harbor.example"
@@ -52,8 +53,7 @@ async def main(folder: Path, to_look_at: Path) -> None:
         each.mkdir(parents=True, exist_ok=True)
     with RunningPouch() as pouch:
         secret = pouch.add_person(ALICE)
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        async with open_chromium() as browser:
             await live_a_little(browser, pouch, secret, folder)
             for suffix, scheme, width in SIGHTS:
                 async with browsing(browser, pouch, scheme=scheme, width=width) as (page, complaints):
@@ -69,7 +69,6 @@ async def main(folder: Path, to_look_at: Path) -> None:
                         print(f"{suffix or '-light'}: {complaint}")
             await money(browser, pouch, to_look_at)
             await desk(browser, pouch, to_look_at)
-            await browser.close()
 
 
 async def money(browser: Browser, pouch: RunningPouch, folder: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import ConsoleMessage, Page, expect
 
 from admin.office import Office, opened
-from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
+from journeys.browsing import REPORT_VIOLATIONS
 from pouch.base.money import Money
 from support.cards import serving
+from support.chromium import open_chromium
 from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -35,9 +36,8 @@ async def visited(
         async with (
             opened(database_url, folder, port=listener.getsockname()[1]) as office,
             serving(office.app, listener),
-            async_playwright() as playwright,
+            open_chromium() as chromium,
         ):
-            chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
             context = await chromium.new_context(
                 base_url=office.settings.url, color_scheme=scheme, viewport={"width": width, "height": 844}
             )
@@ -45,7 +45,6 @@ async def visited(
             context.on("console", note)
             context.on("weberror", lambda error: complaints.append(str(error.error)))
             yield office, await context.new_page(), complaints
-            await chromium.close()
 
 
 async def sign_in(office: Office, page: Page, name: str) -> None:

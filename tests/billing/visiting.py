@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from playwright.async_api import ConsoleMessage, Page, async_playwright
+from playwright.async_api import ConsoleMessage, Page
 
 from billing.site import OpenSite, Site
-from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
+from journeys.browsing import REPORT_VIOLATIONS
 from support.cards import serving
+from support.chromium import open_chromium
 from support.going import goes_again
 
 
@@ -35,9 +36,8 @@ async def visited(
         async with (
             open_site(port=listener.getsockname()[1], sells=sells, payments=payments) as site,
             serving(site.app, listener),
-            async_playwright() as playwright,
+            open_chromium() as chromium,
         ):
-            chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
             context = await chromium.new_context(
                 base_url=site.settings.url,
                 color_scheme=scheme,
@@ -49,4 +49,3 @@ async def visited(
             context.on("console", note)
             context.on("weberror", lambda error: complaints.append(str(error.error)))
             yield site, goes_again(await context.new_page()), complaints
-            await chromium.close()

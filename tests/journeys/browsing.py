@@ -1,43 +1,20 @@
 """A person at a browser: what they see, and what the browser complains of meanwhile."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from support.going import goes_again
 from support.pouch import RunningPouch
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)  # five seconds are too few for a machine that does three things at once
 REPORT_VIOLATIONS = (
     "document.addEventListener('securitypolicyviolation', "
     "(event) => console.error(`refused by the policy: ${event.effectiveDirective} ${event.blockedURI}`))"
 )
-
-
-def chromium_path() -> str:
-    """Chromium's program: $CHROMIUM, or one on the PATH. Without one the test is skipped, or fails if it must run."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if found:
-        return found
-    if os.environ.get("POUCH_TEST_REQUIRE_BROWSER") == "1":
-        pytest.fail("Chromium is not installed, and POUCH_TEST_REQUIRE_BROWSER asks for it")
-    pytest.skip("Chromium is not installed")
 
 
 @asynccontextmanager

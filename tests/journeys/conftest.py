@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
-from journeys.browsing import FLAGS, chromium_path
+from support.chromium import open_chromium
 from support.pouch import RunningPouch
 
 LOG_CHARACTERS = 20_000
@@ -47,8 +47,5 @@ def new_pouch() -> Iterator[RunningPouch]:
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    path = chromium_path()
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+    async with open_chromium() as browser:
         yield browser
-        await browser.close()

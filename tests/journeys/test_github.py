@@ -16,13 +16,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from journeys.browsing import browsing, sign_in
 from support.git_host import BACKEND
 from support.github import APP_ID, CLIENT_ID, CLIENT_SECRET, INSTALLATION, SLUG, WEBHOOK_SECRET, FakeGitHub, fake_github
 from support.github_front import Front, front
+from support.looks import faults_in_sight
 from support.pouch import RunningPouch
 from support.sandboxes import SUMS, calls, git, is_passing, needs_bubblewrap, repository
 from support.upstream import Exchange, FakeUpstream, chunk, fake_upstream, usage, usage_chunk
@@ -264,7 +264,7 @@ async def test_an_owner_connects_github_in_a_browser_and_says_what_starts_a_run(
         await page.goto("/agents/automations")
         await page.get_by_role("link", name="Start runs from GitHub, Slack and Linear").click()
         await expect(page.get_by_text("No account is connected")).to_be_visible()
-        assert await violations(page) == []
+        assert await faults_in_sight(page) == []
         await page.get_by_role("button", name="Connect GitHub").click()
         await page.get_by_role("button", name="alice").click()
         await expect(page.get_by_text("Connected: acme.")).to_be_visible()
@@ -274,7 +274,7 @@ async def test_an_owner_connects_github_in_a_browser_and_says_what_starts_a_run(
         await page.get_by_label("When").select_option("github:label")
         await page.get_by_role("button", name="Add rule").click()
         await expect(page.get_by_text("Name the label.").first).to_be_visible()
-        assert await violations(page) == []
+        assert await faults_in_sight(page) == []
         await page.get_by_label("Label, where one is given").fill("please fix")
         await page.get_by_label("Cost at most").fill("0.75")
         await page.get_by_role("button", name="Add rule").click()
@@ -285,16 +285,10 @@ async def test_an_owner_connects_github_in_a_browser_and_says_what_starts_a_run(
         for scheme, width in (("light", 1280), ("dark", 390)):
             await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of the two
             await page.set_viewport_size({"width": width, "height": 900})
-            assert await violations(page) == [], scheme
+            assert await faults_in_sight(page) == [], scheme
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         await page.get_by_role("button", name="Disconnect acme").click()
         await expect(page.get_by_text("No account is connected")).to_be_visible()
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe finds."""
-    found = (await Axe().run(page)).response["violations"]
-    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
 
 def passes(town: Town, branch: str) -> bool:

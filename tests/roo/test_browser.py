@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
-from journeys.browsing import FLAGS, REPORT_VIOLATIONS, chromium_path
+from journeys.browsing import REPORT_VIOLATIONS
 from pouch.base.ids import show_id
 from pouch.identity.organizations import add_member, add_organization
 from pouch.web.cookies import cookie_name
@@ -18,6 +18,7 @@ from roo.extension import Extension, Telling
 from roo.test_history import ASKED, NOON, tell_a_task
 from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
+from support.chromium import open_chromium
 from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
@@ -26,8 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
 @asynccontextmanager
 async def visiting(stage: Stage, who: Somebody | None) -> AsyncIterator[tuple[Page, list[str]]]:
     complaints: list[str] = []
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+    async with open_chromium() as chromium:
         context = await chromium.new_context(base_url=stage.settings.url, viewport={"width": 1280, "height": 900})
         if who:
             cookie = {"name": cookie_name(stage.settings), "value": who.cookie, "url": stage.settings.url}
@@ -36,7 +36,6 @@ async def visiting(stage: Stage, who: Somebody | None) -> AsyncIterator[tuple[Pa
         context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         yield await context.new_page(), complaints
-        await chromium.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def copy_prepared(data_dir: Path) -> None:
     made = _folder() / "data"
     with _alone():
         if not made.exists():
-            asyncio.run(_make(made))
+            # In a thread: who asks may be in the middle of an event loop.
+            with ThreadPoolExecutor(1) as aside:
+                aside.submit(asyncio.run, _make(made)).result()
     for name in (CLUSTER, PASSWORD):
         # Owners too: the server has an account of its own when we are root.
         subprocess.run(["cp", "-Rp", str(made / name), str(data_dir / name)], check=True)
