@@ -34,7 +34,7 @@ async def visit(pouch: RunningPouch) -> Visit:
 
 
 async def test_every_page_of_the_desk_is_presentable(pouch: RunningPouch, chromium: Browser, visit: Visit) -> None:
-    """Light, dark and narrow: axe finds nothing, nothing sticks out, the console is silent; no script, nothing missing."""
+    """Light, dark and narrow: axe and the console are silent, nothing sticks out; without script all is there."""
     await by_tabs(visit.pages, lambda pages: look_at(chromium, pouch, visit.cookie, pages))
 
 

@@ -164,7 +164,7 @@ async def visits(pouch: RunningPouch, things: tuple[str, dict[str, str]]) -> dic
 async def test_every_page_is_presentable(
     pouch: RunningPouch, chromium: Browser, visits: dict[str, Visit], name: str
 ) -> None:
-    """Light, dark and narrow: axe finds nothing, nothing sticks out, the console is silent; no script, nothing missing."""
+    """Light, dark and narrow: axe and the console are silent, nothing sticks out; without script all is there."""
     visit = visits[name]
     assert len(visit.looked_at) > 15
     await by_tabs(visit.looked_at, lambda pages: look_at(chromium, pouch, visit.cookie, pages))
