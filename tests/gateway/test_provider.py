@@ -118,3 +118,15 @@ async def test_one_model_is_found_by_its_name(client: httpx.AsyncClient) -> None
     unknown = await client.get("/v1/models/a/none")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
     assert unknown.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_whoever_wants_an_image_is_told_that_there_are_no_models_for_it(
+    client: httpx.AsyncClient, prefix: str
+) -> None:
+    """What Roo Code's tool sends; it shows `error.message`."""
+    body = {"model": "bfl/flux-2-pro:free", "prompt": "A boathouse", "n": 1}
+    answer = await client.post(f"{prefix}/images/generations", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_image_models")
+    assert answer.json()["error"]["message"].startswith("There are no models for images here.")
+    assert answer.headers["x-should-retry"] == "false"

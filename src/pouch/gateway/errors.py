@@ -5,7 +5,7 @@ CallError
 ├── BadKey                401  no key, or not a live one
 ├── NoCredits             402  a budget does not allow it; metadata says which, how much, and where to buy
 ├── NotInScope            403  the key may not do this
-├── UnknownModel          404
+├── UnknownModel          404  ├── NoImages 404  no model here makes images
 ├── TooSlow               408  the body did not arrive in time
 ├── AlreadyCalled         409  the Idempotency-Key belongs to another call; metadata names it
 ├── TooLarge              413  ├── Unreadable 415
@@ -91,6 +91,13 @@ class UnknownModel(CallError):
 
     status = 404
     code = "model_not_found"
+
+
+class NoImages(CallError):
+    """Images are asked for, and no model on sale makes any."""
+
+    status = 404
+    code = "no_image_models"
 
 
 class AlreadyCalled(CallError):

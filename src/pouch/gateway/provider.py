@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from pouch.catalog import listing
 from pouch.catalog.snapshot import Catalog
 from pouch.catalog.types import Model
-from pouch.gateway.errors import BadRequest, CallError, UnknownModel
+from pouch.gateway.errors import BadRequest, CallError, NoImages, UnknownModel
 
 PREFIXES = ("/v1", "/proxy/v1", "/api/v1")
 """OpenAI's and Anthropic's SDKs; Roo Code; OpenRouter's clients."""
@@ -30,6 +30,7 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 class ProviderRoutes:
     """GET …/models and …/models/{id}; anyone may ask, and whatever stands in `Authorization` is not looked at.
 
+    POST …/images/generations says in OpenAI's shape that no model here makes images: editors show that sentence.
     `include_paid=false` leaves free models; without it all are listed, because Roo's CLI asks without saying who it is.
     """
 
@@ -43,6 +44,7 @@ class ProviderRoutes:
         for prefix in PREFIXES:
             known.append(Route(f"{prefix}/models", self._models, methods=["GET", "OPTIONS"]))
             known.append(Route(f"{prefix}/models/{{model_id:path}}", self._model, methods=["GET", "OPTIONS"]))
+            known.append(Route(f"{prefix}/images/generations", self._images, methods=["POST"]))
         return known
 
     async def _models(self, request: Request) -> Response:
@@ -66,6 +68,9 @@ class ProviderRoutes:
         if model is None:
             return error_response(UnknownModel(f"There is no model {name[:100]!r} here.", param="model"))
         return Response(orjson.dumps(listing.one(model)), media_type="application/json", headers=_OPEN)
+
+    async def _images(self, _request: Request) -> Response:
+        return error_response(NoImages("There are no models for images here. Nothing was charged."))
 
 
 def error_response(error: CallError) -> Response:
