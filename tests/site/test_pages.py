@@ -98,6 +98,11 @@ async def test_the_sums_on_the_landing_page_hold(open_site: OpenSite) -> None:
         assert 0 <= Decimal(20) - Decimal(total[1]) - Decimal(left[1]) < Decimal("0.01")
 
 
+def main_of(page: httpx.Response) -> str:
+    """What a page is about."""
+    return page.text.partition("<main")[2].partition("</main>")[0]
+
+
 async def test_what_is_not_there_is_not_promised(open_site: OpenSite) -> None:
     """Neither what is not built, nor cards where none are taken, nor free models where there are none."""
     config = UPSTREAM + listed("paid", 'price = { input = "1", output = "2" }')
@@ -145,6 +150,16 @@ async def test_a_deprecated_model_is_shown_to_nobody_who_looks_for_one(open_site
         assert 'href="/try?model=maker/old"' in page
         assert 'value="maker/old"' in (await alice.get("/try?model=maker/old")).text
         assert 'value="maker/old"' not in (await alice.get("/try")).text
+
+
+async def test_a_stranger_finds_how_an_editor_is_connected(open_site: OpenSite) -> None:
+    """From the front, from the docs and from below every page."""
+    async with open_site("") as site, site.browser() as stranger:
+        for path in PUBLIC:
+            page = (await stranger.get(path)).text
+            assert '<a href="/connect">' in page.partition('<footer class="footer">')[2], path
+        for path in ("/", "/docs/first-call"):
+            assert '<a href="/connect">' in main_of(await stranger.get(path)), path
 
 
 async def test_a_closed_pouch_offers_no_account(open_site: OpenSite) -> None:
