@@ -197,3 +197,18 @@ async def test_wrong_tickets_are_refused_and_then_not_looked_at(stage: Stage) ->
             for n in range(52)
         ]
     assert answers == [401] * 50 + [429] * 2
+
+
+async def test_whoever_works_for_an_organization_is_told_which_pages_do_not_show_it(
+    stage: Stage, browser: Browser, extension: Extension, alice: Somebody
+) -> None:
+    """On the way in, in Settings and on Usage; nobody else is."""
+    told = {
+        extension.page(): "neither the credits of an organization nor the calls made for it",
+        "/settings": "is not on your own Billing and Usage pages",
+        "/usage": "not those that you make for Harbor.",
+    }
+    assert [words in (await browser.get(page)).text for page, words in told.items()] == [False] * 3
+    organization = await harbor(stage, alice)
+    await signed_in(browser, extension, organization=show_id("org", organization.id))
+    assert [words in (await browser.get(page)).text for page, words in told.items()] == [True] * 3

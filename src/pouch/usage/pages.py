@@ -13,6 +13,8 @@ from pouch.base.ids import read_id, show_id
 from pouch.base.languages import later, say
 from pouch.catalog.store import find_price
 from pouch.identity.keys import key_names
+from pouch.identity.profiles import memberships_of
+from pouch.identity.types import PersonId
 from pouch.usage.days import usage_since
 from pouch.usage.explain import explain
 from pouch.usage.store import find_call, models_used, newest_calls
@@ -60,13 +62,16 @@ class UsagePages:
                 db, organization_id, limit=CALLS_PER_PAGE + 1, wanted=wanted, before=asked.before, since=since
             )
             names = await key_names(db, organization_id)
+            belongs = await memberships_of(db, PersonId(viewer.person_id))
+        others = [each.name for each in belongs if each.organization_id != organization_id]
         if not models:
-            return await self._web.page(request, "usage/empty.html", model=self._example_model())
+            return await self._web.page(request, "usage/empty.html", model=self._example_model(), others=others)
         shown = calls[:CALLS_PER_PAGE]
         return await self._web.page(
             request,
             "usage/usage.html",
             asked=asked,
+            others=others,
             periods=PERIODS,
             models=models,
             keys=names,
