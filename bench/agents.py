@@ -64,7 +64,8 @@ async def _measure(runs: int) -> bool:
         source = str(repository(folder / "sample", GREETING))
         async with fake_upstream() as upstream:
             upstream.script = script = Upstream()
-            with RunningPouch(toml=toml(upstream, more=f'local_roots = ["{folder}"]')) as pouch:
+            more = f'local_roots = ["{folder}"]'
+            with RunningPouch(toml=toml(upstream, more=more), from_nothing=True) as pouch:
                 async with customers(pouch, ["alice@example.com"], random.Random(1), usd="20") as (alice,):
                     measured = [await _run(alice, script, source, number) for number in range(runs + 2)][2:]
     return _print(measured)

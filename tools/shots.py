@@ -51,7 +51,7 @@ async def main(folder: Path, to_look_at: Path) -> None:
     """Act as Alice, then take every picture."""
     for each in (folder, to_look_at):
         each.mkdir(parents=True, exist_ok=True)
-    with RunningPouch() as pouch:
+    with RunningPouch(from_nothing=True) as pouch:
         secret = pouch.add_person(ALICE)
         async with open_chromium() as browser:
             await live_a_little(browser, pouch, secret, folder)
