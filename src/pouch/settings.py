@@ -149,11 +149,14 @@ class Credits(_Section):
 
 
 class Limits(_Section):
-    """Where a program that runs away is stopped. 0: no such limit. Each `serve` counts for itself, but for money."""
+    """Where a program that runs away is stopped. 0: no such limit. Each `serve` counts for itself, but for money.
 
-    requests_per_minute: int = Field(default=60_000, ge=0, le=10_000_000)
+    Why these figures: docs/self-hosting.md, "Programs that run away".
+    """
+
+    requests_per_minute: int = Field(default=6_000, ge=0, le=10_000_000)
     """Calls of one person."""
-    concurrent_calls: int = Field(default=2_000, ge=0, le=100_000)
+    concurrent_calls: int = Field(default=1_200, ge=0, le=100_000)
     """Calls of one person that are under way at once."""
     task_requests_per_minute: int = Field(default=120, ge=0, le=1_000_000)
     """Calls of one task of an agent (X-Roo-Task-ID)."""

@@ -254,6 +254,27 @@ async def test_calls_at_once_are_limited_for_each_person(database_url: str) -> N
         assert (await gateway.call()).status_code == 200
 
 
+def test_without_settings_a_thousand_calls_come_together_and_no_person_takes_the_whole_process() -> None:
+    """A burst passes, so that the credits decide; a program that never stops is held at 100 calls a second."""
+    clock, alice, bob = Clock(), new_id(), new_id()
+    pace = Pace(Limits(), clock)
+    for _ in range(1_000):
+        pace.enter(alice)
+    for _ in range(1_000):
+        pace.leave(alice)
+    for _ in range(5_000):
+        pace.enter(alice)
+        pace.leave(alice)
+    with pytest.raises(TooFast):
+        pace.enter(alice)
+    pace.enter(bob)
+    clock.now += 1
+    for _ in range(100):
+        pace.enter(alice)
+    with pytest.raises(TooFast):
+        pace.enter(alice)
+
+
 def test_a_bucket_fills_evenly() -> None:
     clock, person = Clock(), new_id()
     pace = Pace(Limits(requests_per_minute=60), clock)
