@@ -28,6 +28,7 @@ from pouch.agents.sandboxes.errors import (
     SandboxUnsafe,
     SaveFailed,
     SourceRefused,
+    WorkTooLarge,
 )
 from pouch.agents.sandboxes.types import Egress, GatewayAccess, Notice, Repository, RunSpec, Sandbox, Saved
 from pouch.agents.set_up import layer_of, set_up_once
@@ -166,14 +167,20 @@ class Attempt:
                 self._note_saved(await self._keeper.save())
             except SaveFailed as error:
                 self._journal.note("notice", code=error.code, text=error.message)
-                await self._end(Outcome("failed", "save_failed"))
+                # Whoever leaves more than is kept has not met a fault of ours.
+                await self._end(
+                    Outcome("failed", "work_too_large" if isinstance(error, WorkTooLarge) else "save_failed")
+                )
                 return
         self._is_let_go = True
         await self._end(outcome)
 
     async def _end(self, outcome: Outcome) -> None:
         await self._journal.flush()
-        await self._grip.step(lambda db, claim: steps.end(db, claim, outcome.state, outcome.reason))
+        is_ours = outcome.is_our_fault
+        await self._grip.step(
+            lambda db, claim: steps.end(db, claim, outcome.state, outcome.reason, is_our_fault=is_ours)
+        )
 
     def _note_saved(self, saved: Saved) -> None:
         note_left_out(self._journal, saved)
@@ -207,6 +214,8 @@ class Attempt:
             # Engines may try again for ever, so the first refusal of the gateway ends the attempt.
             self.pulse.is_refused = True
             self.pulse.tell()
+        if notice.kind in {"gateway_away", "gateway_back"}:
+            self.pulse.is_gateway_away = notice.kind == "gateway_away"
         self._journal.note(
             "egress_denied" if notice.kind == "egress_denied" else "notice", code=notice.kind, text=notice.text
         )

@@ -28,6 +28,8 @@ class BilledSlice:
     state: str
     billed_to_s: int | None
     charged: Money
+    returned: Money
+    """What of that came back, because the fault was ours."""
 
     @property
     def line_id(self) -> str:
@@ -53,7 +55,7 @@ class Bill:
     @property
     def time_charged(self) -> Money:
         """What of it is charged already."""
-        return sum((each.charged for each in self.slices), ZERO)
+        return sum((each.charged - each.returned for each in self.slices), ZERO)
 
     @property
     def inference(self) -> Money:
@@ -95,7 +97,7 @@ async def bill_of(db: Connection, run: Run, now: datetime) -> Bill:
         spans[state] = spans.get(state, timedelta()) + max(length, timedelta())
     slices = await db.execute(
         """
-        SELECT number, hold_id, from_s, to_s, held_nanos, state, billed_to_s, charged_nanos
+        SELECT number, hold_id, from_s, to_s, held_nanos, state, billed_to_s, charged_nanos, returned_nanos
           FROM agent_run_slices WHERE run_id = %s ORDER BY number
         """,
         (run.id,),
@@ -105,7 +107,8 @@ async def bill_of(db: Connection, run: Run, now: datetime) -> Bill:
         run=run,
         seconds={state: length // _SECOND for state, length in spans.items()},
         slices=tuple(
-            BilledSlice(*(*row[:4], Money(row[4]), row[5], row[6], Money(row[7]))) for row in await slices.fetchall()
+            BilledSlice(*(*row[:4], Money(row[4]), row[5], row[6], Money(row[7]), Money(row[8])))
+            for row in await slices.fetchall()
         ),
         models=tuple(await used_with(db, run.organization_id, await keys_of(db, run.id))),
         limit=limit,

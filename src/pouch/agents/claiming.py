@@ -95,8 +95,8 @@ async def take(
         model_ids=(run.model_id,),
     )
     await db.execute(
-        "INSERT INTO agent_run_attempts (run_id, epoch, worker, key_id) VALUES (%s, %s, %s, %s)",
-        (run.id, held.epoch, worker, key_id),
+        "INSERT INTO agent_run_attempts (run_id, epoch, worker, key_id, began_us) VALUES (%s, %s, %s, %s, %s)",
+        (run.id, held.epoch, worker, key_id, run.ran_us),
     )
     is_first = run.ran_us == 0
     await move(db, run, "starting", at=await clock(db), keeps_worker=True)

@@ -12,7 +12,7 @@ from pouch.agents import steps
 from pouch.agents.artifacts import ARTIFACT_BYTES_MAX
 from pouch.agents.grip import Grip
 from pouch.agents.journal import Journal
-from pouch.agents.sandboxes.errors import SaveFailed
+from pouch.agents.sandboxes.errors import SaveFailed, WorkTooLarge
 from pouch.agents.sandboxes.types import Cloned, Sandbox, Saved
 from pouch.agents.steps import Kept
 from pouch.agents.types import Run
@@ -100,7 +100,7 @@ def fitting(files: list[Kept], journal: Journal) -> list[Kept]:
     """What of them can be kept; the rest is said. Raises SaveFailed when the work itself cannot."""
     large = [each for each in files if each.size > ARTIFACT_BYTES_MAX]
     if any(each.kind == "bundle" for each in large):
-        raise SaveFailed("The work is larger than is kept here; it is still on the machine that ran it.")
+        raise WorkTooLarge("The work is larger than is kept here; it is still on the machine that ran it.")
     for each in large:
         journal.note("notice", code="too_large", text=f"{each.name} is larger than is kept here.")
     return [each for each in files if each not in large]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pouch.agents.engines.types import Finish
 from pouch.agents.types import RunState
 
+OUR_FAULTS = frozenset({"internal_error", "save_failed", "gateway_away"})
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -12,6 +14,11 @@ class Outcome:
 
     state: RunState
     reason: str = ""
+
+    @property
+    def is_our_fault(self) -> bool:
+        """Whether what its time cost comes back (`giving_back`)."""
+        return self.state == "failed" and self.reason in OUR_FAULTS
 
 
 class Ended(Exception):

@@ -43,6 +43,8 @@ class Pulse:
         self.drains = False
         self.refused: str = ""
         """The budget that allowed no more time: credits, run_limit, …"""
+        self.is_gateway_away = False
+        """The relay could not reach the gateway when it was last asked to."""
         self.is_refused = False
         """The gateway refused a call for want of credits."""
 

@@ -59,6 +59,7 @@ def bill_json(bill: Bill) -> dict[str, object]:
                 "state": each.state,
                 "held_usd": each.held.decimal(),
                 "charged_usd": each.charged.decimal(),
+                "returned_usd": each.returned.decimal(),
                 "ledger_line": each.line_id,
             }
             for each in bill.slices

@@ -11,6 +11,7 @@ from pouch.agents import meter
 from pouch.agents.artifacts import ArtifactKind, keep
 from pouch.agents.beats import own
 from pouch.agents.events import New, append
+from pouch.agents.giving_back import give_back
 from pouch.agents.letters import tell_end, tell_question
 from pouch.agents.moves import JOB, move
 from pouch.agents.types import Run, RunState, subjects_of
@@ -131,9 +132,16 @@ async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept], result
     await db.execute("UPDATE agent_runs SET result = result || %s WHERE id = %s", (Jsonb(kept), run.id))
 
 
-async def end(db: Connection, claim: Claim, state: RunState, reason: str) -> Run:
-    """The run is over, or waits without a worker; its person is told. Raises Fenced."""
+async def end(db: Connection, claim: Claim, state: RunState, reason: str, *, is_our_fault: bool = False) -> Run:
+    """The run is over, or waits without a worker; its person is told. Raises Fenced.
+
+    `is_our_fault`: what this attempt's time cost comes back.
+    """
     run, at = await own(db, claim)
+    if is_our_fault:
+        if run.state == "running":
+            run = await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True)
+        run = await give_back(db, run, claim.epoch)
     run = await move(db, run, state, at=at, reason=reason)
     if state == "queued":
         await ring(db, JOB, run.id, lane="agents")

@@ -66,6 +66,8 @@ class Turns:
             driving = await self._workshop.drive(self._sandbox, engine, turn, self._journal.note_event)
             finish = await self._watch(driving)
             outcome = self._pulse.reason_to_end() or outcome_of(finish)
+            if outcome.reason == "engine_failed" and self._pulse.is_gateway_away:
+                outcome = Outcome("failed", "gateway_away")
             if outcome.state == "waiting_user":
                 await self._wait_for_answer()
                 more = await self._messages() or [NO_ANSWER]

@@ -57,6 +57,8 @@ ErrorCode = Literal[
     "step_limit",
     "repeating",
     "save_failed",
+    "work_too_large",
+    "gateway_away",
     "worker_lost",
     "internal_error",
 ]

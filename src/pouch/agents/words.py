@@ -42,6 +42,8 @@ _REASONS: dict[str, str] = {
     "step_limit": "It took as many steps as it may",
     "repeating": "It repeated itself and was stopped",
     "save_failed": "The work could not be saved; the operator has it",
+    "work_too_large": "The work is larger than is kept here; the operator has it",
+    "gateway_away": "The models could not be reached for a while; the fault is ours",
     "worker_lost": "The machine that ran it was lost",
     "internal_error": "Something broke here; the fault is ours",
     "time_limit": "It ran as long as it may",

@@ -134,6 +134,43 @@ async def test_work_that_was_not_committed_is_saved_too(root: Path, tmp_path: Pa
     assert [file.path for file in saved.files] == ["new.txt", "sums.py"]
 
 
+async def test_a_gateway_that_is_away_for_a_while_is_waited_for_and_that_is_said(
+    root: Path, tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    """`serve` is restarted while the agent works: nothing listens there, and then it does again."""
+    source = repository(tmp_path / "sums", SUMS)
+    plays(upstream, [calls("submit 'It is done.'")])
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as free:
+        port = free.sockets[0].getsockname()[1]
+    there = address(upstream).rpartition(":")[2]
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, calls_ = await asyncio.open_connection("127.0.0.1", int(there))
+        await asyncio.gather(_pump(reader, calls_), _pump(answers, writer))
+
+    is_away = asyncio.Event()
+    async with box(root, gateway_url=f"http://127.0.0.1:{port}", models=("up",)) as sandbox:
+        sandbox.listeners.append(lambda notice: is_away.set() if notice.kind == "gateway_away" else None)
+        await cloned(sandbox, source)
+        working = asyncio.ensure_future(driven(sandbox, model="up"))
+        await is_away.wait()
+        async with await asyncio.start_server(pass_on, "127.0.0.1", port):
+            done = await working
+    assert done.finish == "finished", done.events
+    assert [notice.kind for notice in sandbox.notices] == ["gateway_away", "gateway_back"]
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
 async def test_an_agent_that_takes_the_repository_away_loses_nothing(
     root: Path, tmp_path: Path, upstream: FakeUpstream
 ) -> None:

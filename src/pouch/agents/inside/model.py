@@ -12,6 +12,9 @@ ADDRESS = ("127.0.0.1", 8080)
 """Where there is no socket, as in a pod."""
 SILENCE_S = 600
 TRIES = 6
+AWAY_MAX_S = 300
+"""How long a gateway that cannot be reached at all is waited for: it is being restarted."""
+AWAY_PAUSE_S = 3
 PAUSE_MAX_S = 30
 AGAIN = {408, 425, 429, 500, 502, 503, 504, 529}
 
@@ -51,7 +54,9 @@ def ask(model: str, messages: list[Json], tools: list[Json], is_stopped: Callabl
     if tools:
         body["tools"] = tools
     raw = json.dumps(body).encode()
-    for attempt in range(1, TRIES + 1):
+    attempt, away_until = 0, 0.0
+    while True:
+        attempt += 1
         try:
             status, answer, pause_s = _once(raw, is_stopped)
         except (OSError, http.client.HTTPException) as error:
@@ -62,11 +67,17 @@ def ask(model: str, messages: list[Json], tools: list[Json], is_stopped: Callabl
             raise OutOfCredits(answer)
         if status == 400 and "context" in answer.lower():
             raise TooLong(answer)
+        if status == 503 and "gateway cannot be reached" in answer:
+            now = time.monotonic()
+            away_until = away_until or now + AWAY_MAX_S
+            if now < away_until:
+                attempt -= 1
+                _sleep(AWAY_PAUSE_S, is_stopped)
+                continue
         if status not in AGAIN | {599} or attempt == TRIES:
             raise ModelFailed(f"{status}: {answer}" if status < 599 else answer)
         spread = 0.5 + random.random() / 2  # noqa: S311 -- so that many agents do not come again at once
         _sleep(min(PAUSE_MAX_S, max(pause_s, 2 ** (attempt - 1) * spread)), is_stopped)
-    raise AssertionError
 
 
 def _once(body: bytes, is_stopped: Callable[[], bool]) -> tuple[int, tuple[Json, Json] | str, float]:

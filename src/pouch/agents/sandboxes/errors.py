@@ -54,3 +54,9 @@ class SaveFailed(Unavailable):
     """The work could not be saved; the workspace is still there."""
 
     code = "save_failed"
+
+
+class WorkTooLarge(SaveFailed):
+    """There is more of it than is kept."""
+
+    code = "work_too_large"

@@ -44,6 +44,7 @@ class Relay(Connections):
         super().__init__(uid)
         self._access = access
         self._notify = notify
+        self._is_away = False
         self._tls = ssl.create_default_context() if access.url.startswith("https:") else None
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,8 +93,14 @@ class Relay(Connections):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 answers, calls = await asyncio.open_connection(gateway.hostname, port, ssl=self._tls)
         except (OSError, TimeoutError):
+            if not self._is_away:
+                self._is_away = True
+                self._notify(Notice("gateway_away", "The models cannot be reached at the moment; the agent waits."))
             await _refuse(writer, 503, "The gateway cannot be reached.", "gateway_unreachable", {"retry-after": "2"})
             return
+        if self._is_away:
+            self._is_away = False
+            self._notify(Notice("gateway_back", "The models can be reached again."))
         try:
             calls.write(self._head(request, path, gateway.netloc) + request.body)
             await calls.drain()

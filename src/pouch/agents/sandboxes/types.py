@@ -125,7 +125,8 @@ class Ending:
     reason: EndReason
 
 
-NoticeKind = Literal["egress_denied", "path_denied", "model_denied", "body_denied", "refused", "disk_full", "unsafe"]
+NoticeKind = Literal["egress_denied", "path_denied", "model_denied", "body_denied", "refused", "disk_full", "unsafe",
+                     "gateway_away", "gateway_back"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
