@@ -17,10 +17,10 @@ SELECT r.id, r.state, r.reason, r.ran_us, r.billed_s, r.held_to_s, r.last_seq,
        (SELECT count(*) FROM agent_run_spans AS a
           JOIN agent_run_spans AS b ON a.run_id = b.run_id AND a.number < b.number
          WHERE a.run_id = r.id AND a.ended_at > b.began_at) AS overlaps,
-       (SELECT coalesce(sum(amount_nanos), 0)::bigint FROM ledger_transfers
-         WHERE kind = 'agents' AND cause = r.id) AS charged,
+       (SELECT coalesce(sum(CASE kind WHEN 'agents' THEN amount_nanos ELSE -amount_nanos END), 0)::bigint
+          FROM ledger_transfers WHERE kind IN ('agents', 'adjustment') AND cause = r.id) AS charged,
        (SELECT array_agg(ARRAY[from_s, billed_to_s] ORDER BY from_s) FROM agent_run_slices
-         WHERE run_id = r.id AND state = 'captured') AS slices,
+         WHERE run_id = r.id AND state = 'captured' AND returned_nanos = 0) AS slices,
        (SELECT count(*) FROM agent_run_slices WHERE run_id = r.id AND state = 'open') AS open_slices,
        (SELECT count(*) FROM agent_run_attempts AS a LEFT JOIN identity_keys AS k ON k.id = a.key_id
          LEFT JOIN ledger_blocks AS b ON b.subject = a.key_id
