@@ -9,6 +9,7 @@ from payments.shop import ALICE, OpenShop, Pouch, Shop
 from pouch.base.errors import InvalidInput, NotAllowed, TooManyRequests
 from pouch.base.ids import new_id
 from pouch.base.money import Money
+from pouch.payments import purchases
 from pouch.payments.checkout import UNPAID_PER_HOUR_MAX, Checkout
 from pouch.payments.errors import AttemptReused, ProcessorRefused
 from pouch.payments.purchases import add_purchase, find_purchase, list_purchases
@@ -156,6 +157,42 @@ async def test_a_key_that_is_not_taken_fails_nothing(shop: Shop) -> None:
     purchase = await without_page(shop)
     assert purchase.state == "created"
     assert (await shop.start()).state == "open"
+
+
+async def test_a_customer_that_is_gone_is_replaced_by_another(shop: Shop) -> None:
+    """Deleted at the processor's own site: the next purchase makes a new one, once, whoever comes first."""
+    await shop.buy("10.00")
+    await shop.change("UPDATE payment_customers SET stripe_id = 'cus_that_was_deleted'")
+    again = await asyncio.gather(*(shop.start("10.00", f"again-{number}") for number in range(3)))
+    assert [purchase.state for purchase in again] == ["open"] * 3
+    assert await shop.count("cards_customers") == 2
+    await shop.pay(again[0])
+    assert (await shop.pouch.sync.purchase(again[0].id)).state == "credited"
+    assert (await shop.has()).posted == Money.parse("20")
+    await shop.assert_clean()
+
+
+async def test_what_was_begun_with_a_former_customer_still_credits(shop: Shop) -> None:
+    early = await shop.start("10.00", "early")
+    async with shop.database.transaction() as db:
+        known = await purchases.find_customer(db, shop.alice, "embedded")
+        assert known is not None
+        assert await purchases.forget_customer(db, shop.alice, "embedded", known)
+        assert not await purchases.forget_customer(db, shop.alice, "embedded", known)
+    await shop.start("10.00", "late")
+    await shop.pay(early)
+    found = await shop.pouch.sync.purchase(early.id)
+    assert (found.state, found.quarantine, found.customer) == ("credited", "", known)
+
+
+async def test_a_page_whose_answer_was_lost_is_found_with_its_former_customer(shop: Shop) -> None:
+    """No second page for the same purchase, though the organization has another customer by now."""
+    early = await shop.start("10.00", "early")
+    await shop.change("UPDATE payment_purchases SET state = 'created', session_id = NULL, session_url = NULL")
+    await shop.change("UPDATE payment_customers SET stripe_id = NULL, replaced = 1")
+    again = await shop.start("10.00", "early")
+    assert (again.state, again.session_id) == ("open", early.session_id)
+    assert await shop.count("cards_sessions") == 1
 
 
 async def without_page(shop: Shop) -> Purchase:

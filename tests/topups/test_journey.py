@@ -213,6 +213,22 @@ async def test_removing_the_card_pauses_the_rule_and_another_one_goes_on(till: T
     assert await till.charges() == 1
 
 
+async def test_a_customer_that_is_gone_takes_its_cards_along_and_another_card_goes_on(till: Till) -> None:
+    await till.arm()
+    await till.shop.change("UPDATE payment_customers SET stripe_id = 'cus_that_was_deleted'")
+    await till.spend("6")
+    await till.work()
+    assert (await till.rule()).state == "paused"
+    assert await till.charges() == 0
+    await till.add_card(MASTERCARD)
+    async with till.shop.database.transaction() as db:
+        (card,) = await till.pouch.sync.cards.all(db, till.alice)
+    assert card.last4 == MASTERCARD[-4:]
+    await till.work()
+    assert (await till.rule()).state == "armed"
+    assert await till.charges() == 1
+
+
 async def test_a_success_makes_the_rule_forget_declines(till: Till) -> None:
     await till.arm()
     till.shop.cards.faults.declines = ["insufficient_funds"]

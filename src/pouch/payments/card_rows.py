@@ -137,6 +137,17 @@ async def remove_card(db: Connection, card: Card) -> bool:
     return removed.rowcount == 1
 
 
+async def remove_all(db: Connection, organization_id: UUID, mode: Mode) -> None:
+    """Charge none of an organization's cards any more. Call it with the cards locked."""
+    await db.execute(
+        """
+        UPDATE payment_cards SET removed_at = now(), is_default = false
+         WHERE organization_id = %s AND mode = %s AND removed_at IS NULL
+        """,
+        (organization_id, mode),
+    )
+
+
 async def removed_cards(db: Connection, mode: Mode, limit: int, organization_id: UUID | None = None) -> list[Card]:
     """The removed cards that the processor has not taken off its customer yet: everybody's, or an organization's."""
     return await _read(

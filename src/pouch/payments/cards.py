@@ -242,15 +242,19 @@ class Cards:
                 await card_rows.end_setup(db, setup.id, "expired")
                 return setup
         try:
-            customer = await self._checkout.customer(processor, setup.organization_id, setup.email)
-            session = await processor.create_setup_session(
-                setup_id=setup.id,
-                organization_id=setup.organization_id,
-                customer=customer,
-                page=self.page_of(setup),
-                back=f"{self._checkout.site_url}/billing#cards",
-                expires_at=int(setup.session_expires_at.timestamp()),
-                key=f"setup:{setup.id}",
+            session = await self._checkout.with_customer(
+                processor,
+                setup.organization_id,
+                setup.email,
+                lambda customer, end: processor.create_setup_session(
+                    setup_id=setup.id,
+                    organization_id=setup.organization_id,
+                    customer=customer,
+                    page=self.page_of(setup),
+                    back=f"{self._checkout.site_url}/billing#cards",
+                    expires_at=int(setup.session_expires_at.timestamp()),
+                    key=f"setup:{setup.id}{end}",
+                ),
             )
         except ProcessorRefused as refused:
             _log.error("card_setup_refused", setup=setup.shown_id, reason=refused.reason)

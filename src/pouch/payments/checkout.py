@@ -1,7 +1,10 @@
 """Starting a purchase: the row, then the customer, then the payment page."""
 
 import asyncio
+import contextlib
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NoReturn
 from uuid import UUID
 
@@ -13,9 +16,16 @@ from pouch.base.errors import InvalidInput, TooManyRequests
 from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
-from pouch.payments import card_tests, closings, purchases
+from pouch.payments import card_rows, card_tests, closings, purchases
 from pouch.payments.charges import Charges
-from pouch.payments.errors import AttemptReused, KeyReused, NoProcessor, ProcessorRefused, ProcessorSilent
+from pouch.payments.errors import (
+    AttemptReused,
+    KeyReused,
+    NoProcessor,
+    NoSuchObject,
+    ProcessorRefused,
+    ProcessorSilent,
+)
 from pouch.payments.processor import Processor
 from pouch.payments.types import Order, Purchase, Session
 from pouch.settings import Settings
@@ -130,8 +140,9 @@ class Checkout:
             if await purchases.expire_unopened(db, purchase.id, SESSION_LEFT_S_MIN):
                 return await purchases.get_purchase(db, purchase.id)
         try:
-            customer = await self.customer(processor, purchase.organization_id, purchase.email)
-            session = await self._session(processor, purchase, customer)
+            session = await self.with_customer(
+                processor, purchase.organization_id, purchase.email, partial(self._session, processor, purchase)
+            )
         except ProcessorRefused as refused:
             await self._give_up(purchase, refused)
         async with self._database.transaction() as db:
@@ -168,23 +179,61 @@ class Checkout:
         if not ATTEMPT.fullmatch(attempt):
             raise InvalidInput(say("The form was not complete. Open Billing again."), field="attempt")
 
-    async def customer(self, processor: Processor, organization_id: UUID, email: str) -> str:
+    async def with_customer(
+        self, processor: Processor, organization_id: UUID, email: str, make: Callable[[str, str], Awaitable[Session]]
+    ) -> Session:
+        """The page that `make` makes for the organization's customer; it gets the customer, and an end for its key.
+
+        A customer that the processor does not know any more (deleted there, or of another account) is replaced once.
+        Its refusal is stored under the key that it got, so what is asked for with the new one has another key; nothing
+        can exist under the first.
+        """
+        customer, end = await self._customer(processor, organization_id, email)
+        try:
+            return await make(customer, end)
+        except NoSuchObject as gone:
+            if gone.param != "customer":
+                raise
+            await self._forget_customer(processor, organization_id, customer)
+        customer, end = await self._customer(processor, organization_id, email)
+        return await make(customer, end)
+
+    async def _customer(self, processor: Processor, organization_id: UUID, email: str) -> tuple[str, str]:
         """The organization's customer, made once: its request is written down before it is sent.
 
         A key that was forgotten after a day makes a second customer. It holds neither money nor card, so nothing is
         lost but tidiness.
         """
         async with self._database.transaction() as db:
-            known, email = await purchases.add_customer(db, organization_id, processor.mode, email)
+            known, email, number = await purchases.add_customer(db, organization_id, processor.mode, email)
+        end = f":{number}" if number else ""
         if known is not None:
-            return known
+            return known, end
         made = await processor.create_customer(
-            organization_id=organization_id, email=email, key=f"cust:{organization_id}"
+            organization_id=organization_id, email=email, key=f"cust:{organization_id}{end}"
         )
         async with self._database.transaction() as db:
-            return await purchases.store_customer(db, organization_id, processor.mode, made)
+            return await purchases.store_customer(db, organization_id, processor.mode, made), end
 
-    async def _session(self, processor: Processor, purchase: Purchase, customer: str) -> Session:
+    async def _forget_customer(self, processor: Processor, organization_id: UUID, customer: str) -> None:
+        """Its cards went with it. What was begun with it still belongs to it: each purchase keeps its own."""
+        async with self._database.transaction() as db:
+            await card_rows.lock_cards(db, organization_id)
+            if await purchases.forget_customer(db, organization_id, processor.mode, customer):
+                await card_rows.remove_all(db, organization_id, processor.mode)
+                _log.error("customer_replaced", organization=str(organization_id), customer=customer)
+
+    async def _session(self, processor: Processor, purchase: Purchase, customer: str, end: str) -> Session:
+        async with self._database.transaction() as db:
+            noted = (await purchases.get_purchase(db, purchase.id)).customer
+        if noted is not None and noted != customer:
+            # It was begun with a customer that was replaced since, and the answer may have been lost.
+            with contextlib.suppress(NoSuchObject):
+                made = await processor.look_up_session(customer=noted, reference=purchase.shown_id)
+                if made is not None:
+                    return made
+        async with self._database.transaction() as db:
+            await purchases.note_customer(db, purchase.id, customer)
         try:
             return await processor.create_session(
                 purchase,
@@ -192,7 +241,7 @@ class Checkout:
                 product=self._product,
                 page=self.page_of(purchase),
                 collects_tax_id=self.charges.collects_tax_id,
-                key=f"co:{purchase.id}",
+                key=f"co:{purchase.id}{end}",
             )
         except KeyReused:
             # The site's name or address changed between two tries, so this is another request under the same key. The

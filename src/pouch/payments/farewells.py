@@ -104,7 +104,7 @@ class Farewells:
     async def _find_page(self, purchase: Purchase) -> bool:
         """Look for a page whose making was never answered."""
         async with self._database.transaction() as db:
-            customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+            customer = await purchases.customer_of(db, purchase)
         if customer is None:
             return False
         made = await self._processor.look_up_session(customer=customer, reference=purchase.shown_id)

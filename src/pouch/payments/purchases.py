@@ -19,7 +19,7 @@ TABLE = "payment_purchases"
 _COLUMNS = """
 id, number, organization_id, person_id, email, attempt, mode, state, amount_nanos, fee_nanos, tax_mode, tax_nanos,
 tax_name, created_at, session_expires_at, session_id, session_url, payment_id, card_brand, card_last4, credited_at,
-reason, quarantine, kind, saves_card, method_id, fee_comes_back
+reason, quarantine, kind, saves_card, method_id, fee_comes_back, customer
 """
 
 
@@ -148,8 +148,8 @@ async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card
         """
         INSERT INTO payment_purchases
             (id, organization_id, person_id, email, attempt, amount_nanos, fee_nanos, tax_mode, tax_nanos, tax_name,
-             fee_comes_back, mode, kind, method_id, session_expires_at, card_brand, card_last4, due_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL)
+             fee_comes_back, mode, kind, method_id, session_expires_at, card_brand, card_last4, due_at, customer)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'top_up', %s, now(), %s, %s, NULL, %s)
         """,
         (
             purchase_id,
@@ -167,8 +167,21 @@ async def add_top_up(db: Connection, purchase_id: UUID, order: Order, card: Card
             card.stripe_id,
             card.brand,
             card.last4,
+            await find_customer(db, order.organization_id, card.mode),
         ),
     )
+
+
+async def note_customer(db: Connection, purchase_id: UUID, customer: str) -> None:
+    """Remember with which customer the payment page is made, before it is asked for."""
+    await db.execute(
+        "UPDATE payment_purchases SET customer = %s WHERE id = %s AND state = 'created'", (customer, purchase_id)
+    )
+
+
+async def customer_of(db: Connection, purchase: Purchase) -> str | None:
+    """With which customer a purchase was made, also after the organization got another one."""
+    return purchase.customer or await find_customer(db, purchase.organization_id, purchase.mode)
 
 
 async def note_payment(db: Connection, purchase_id: UUID, payment_id: str) -> None:
@@ -359,19 +372,34 @@ async def come_back(db: Connection, held: Claim, error: str) -> None:
     )
 
 
-async def add_customer(db: Connection, organization_id: UUID, mode: Mode, email: str) -> tuple[str | None, str]:
-    """The organization's customer at the processor, if it is known, and the address it is, or will be, made with."""
+async def add_customer(db: Connection, organization_id: UUID, mode: Mode, email: str) -> tuple[str | None, str, int]:
+    """The organization's customer at the processor, if known; the address it is, or will be, made with; which it is.
+
+    The first is 0, and each that takes the place of one that the processor did not know any more is one higher.
+    """
     await db.execute(
         "INSERT INTO payment_customers (organization_id, mode, email) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         (organization_id, mode, email),
     )
     rows = await db.execute(
-        "SELECT stripe_id, email FROM payment_customers WHERE organization_id = %s AND mode = %s",
+        "SELECT stripe_id, email, replaced FROM payment_customers WHERE organization_id = %s AND mode = %s",
         (organization_id, mode),
     )
     row = await rows.fetchone()
     assert row is not None
-    return row[0], row[1]
+    return row[0], row[1], row[2]
+
+
+async def forget_customer(db: Connection, organization_id: UUID, mode: Mode, stripe_id: str) -> bool:
+    """The processor does not know it any more. False when another one has its place already."""
+    forgotten = await db.execute(
+        """
+        UPDATE payment_customers SET stripe_id = NULL, replaced = replaced + 1
+         WHERE organization_id = %s AND mode = %s AND stripe_id = %s
+        """,
+        (organization_id, mode, stripe_id),
+    )
+    return forgotten.rowcount == 1
 
 
 async def find_customer(db: Connection, organization_id: UUID, mode: Mode) -> str | None:

@@ -26,7 +26,7 @@ async def settle(db: Connection, purchase_id: UUID, session: Session, *, page: s
     purchase failed or expired still credits.
     """
     purchase = await purchases.lock_purchase(db, purchase_id)
-    customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+    customer = await purchases.customer_of(db, purchase)
     found = Found(session, session.payment, page, automatic)
     return await _follow(db, purchase, judge(purchase, customer, session), found)
 
@@ -36,7 +36,7 @@ async def settle_charge(
 ) -> Purchase:
     """The same for the charge of a saved card, which has a payment and no session."""
     purchase = await purchases.lock_purchase(db, purchase_id)
-    customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+    customer = await purchases.customer_of(db, purchase)
     await purchases.note_payment(db, purchase.id, payment.id)
     verdict = judge_charge(purchase, customer, payment)
     return await _follow(db, purchase, verdict, Found(None, payment, page, automatic))

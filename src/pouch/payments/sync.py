@@ -219,7 +219,7 @@ class Sync:
     async def _charge(self, processor: Processor, purchase: Purchase) -> Purchase:
         """A top-up whose payment may not be known to us: nothing is charged here, it is only looked for."""
         async with self._database.transaction() as db:
-            customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+            customer = await purchases.customer_of(db, purchase)
         if purchase.payment_id is not None:
             found: Payment | None = await processor.find_payment(purchase.payment_id)
         elif customer is not None:

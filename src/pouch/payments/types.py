@@ -95,6 +95,8 @@ class Purchase:
     tax_name: str = ""
     fee_comes_back: bool = False
     """When credits are refunded, the fee goes back in proportion; else it stays."""
+    customer: str | None = None
+    """The customer it was made with at the processor. None: the organization's own, which was never replaced."""
 
     @property
     def shown_id(self) -> str:

@@ -94,7 +94,7 @@ class Charging:
         async with self._database.transaction() as db:
             attempt = await attempts.find_attempt(db, attempt_id)
             purchase = await purchases.get_purchase(db, attempt_id)
-            customer = await purchases.find_customer(db, purchase.organization_id, purchase.mode)
+            customer = await purchases.customer_of(db, purchase)
             now = await _now(db)
         assert attempt is not None
         if not attempt.is_under_way:
