@@ -1,12 +1,7 @@
 """The official OpenAI SDK, as it is installed, under each of the three addresses."""
 
-import re
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from openai import (
@@ -19,7 +14,7 @@ from openai import (
 )
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
-from journeys.clients import cost_of
+from journeys.clients import README, cost_of, run_readme
 from support.pouch import Funds, RunningPouch
 
 PREFIXES = ("/v1", "/proxy/v1", "/api/v1")
@@ -41,14 +36,8 @@ def client(pouch: RunningPouch, key: str, request: pytest.FixtureRequest) -> Ite
 
 
 def test_the_program_of_the_readme_prints_what_the_readme_says(pouch: RunningPouch, key: str) -> None:
-    """As it stands there, with the address and the key filled in. `-I`: nothing of the repository is in its way."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    filled = textwrap.dedent(program).replace("http://127.0.0.1:8080", pouch.url).replace("sk-pouch-…", key)
-    assert filled.count(pouch.url) == filled.count(key) == 1
-    ran = subprocess.run([sys.executable, "-I", "-c", filled], capture_output=True, text=True, timeout=60, check=True)
-    assert ran.stdout.splitlines() == ["Count to three: one two three", "cost in dollars: 0.000018000"]
-    assert "= $0.000018." in readme
+    assert run_readme(pouch.url, key) == ["Count to three: one two three", "cost in dollars: 0.000018000"]
+    assert "= $0.000018." in README.read_text(encoding="utf-8")
 
 
 def test_it_lists_models(client: OpenAI) -> None:
