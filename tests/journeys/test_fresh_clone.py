@@ -75,11 +75,10 @@ def running_clone(*, as_nobody: bool) -> Iterator[Clone]:
         clone, log = folder / "a clone", folder / "log"
         copy_tracked(clone)
         url = f"http://127.0.0.1:{quiet_port()}"
-        account: dict[str, int] = {}
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("POUCH_", "PYTHON"))}
         environment |= {"HOME": str(folder), "POUCH_PORT": url.rpartition(":")[2]}
         if as_nobody:
-            account, environment["PATH"] = {"user": NOBODY, "group": NOBODY}, PLAIN_PATH
+            environment["PATH"] = PLAIN_PATH
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
         with log.open("wb") as said:
             process = subprocess.Popen(
@@ -90,8 +89,9 @@ def running_clone(*, as_nobody: bool) -> Iterator[Clone]:
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=NOBODY if as_nobody else None,
+                group=NOBODY if as_nobody else None,
                 extra_groups=[] if as_nobody else None,
-                **account,
             )
 
         def ready() -> str | None:
