@@ -213,6 +213,68 @@ async def test_removing_the_card_pauses_the_rule_and_another_one_goes_on(till: T
     assert await till.charges() == 1
 
 
+async def test_removing_the_default_of_two_cards_asks_for_another_default(till: Till) -> None:
+    await till.arm()
+    other = await till.add_card(MASTERCARD)
+    async with till.shop.database.transaction() as db:
+        default = await till.pouch.sync.cards.default(db, till.alice)
+    assert default is not None
+    await till.pouch.sync.cards.remove(till.alice, default.id)
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", "no_card")
+    assert "Choose another default" in rule.reason
+    await till.pouch.sync.cards.make_default(till.alice, other.id)
+    assert (await till.rule()).state == "armed"
+
+
+async def test_what_is_shown_while_a_pause_runs_is_what_saving_does(till: Till) -> None:
+    """In a back-off nothing is charged, so no charge is promised; it is said when the next try is."""
+    await till.arm(number=FAILS_LATER)
+    await till.spend("6")
+    await till.work()
+    async with till.shop.database.transaction() as db:
+        overview = await till.pouch.topups.switch.overview(db, till.alice)
+    assert overview.charge_now(wish()) is None
+    assert "tried again after" in overview.why_not(wish())
+    assert overview.next_try is not None
+    await till.switch_on(shown=None)
+    await till.work()
+    assert await till.asked() == 1
+
+
+async def test_switching_on_again_after_three_declines_charges_at_once(till: Till) -> None:
+    """As the letter about the third says."""
+    await till.arm(number=FAILS_LATER)
+    await till.spend("6")
+    for _ in range(3):
+        await till.work()
+        await till.time_passes(6 * 3600 + 1)
+    rule = await till.rule()
+    assert (rule.state, rule.pause) == ("paused", "declined")
+    async with till.shop.database.transaction() as db:
+        overview = await till.pouch.topups.switch.overview(db, till.alice)
+    assert overview.charge_now(wish()) == Money.parse("20")
+    await till.switch_on(shown=Money.parse("20"))
+    await till.work()
+    assert await till.asked() == 4
+    assert (await till.rule()).failures == 1
+
+
+async def test_a_limit_that_is_reached_is_said(till: Till) -> None:
+    await till.arm(wanted=wish(cap="20", amount="20"))
+    await till.spend("6")
+    await till.work()
+    await till.spend("25")
+    await till.time_passes(61)
+    await till.work()
+    async with till.shop.database.transaction() as db:
+        overview = await till.pouch.topups.switch.overview(db, till.alice)
+        other = wish(cap="20", amount="10")
+        assert overview.charge_now(other) is None
+        assert overview.why_not(other) == "What may be charged in a month is reached."
+        assert overview.charge_now(wish(cap="100", amount="20")) == Money.parse("20")
+
+
 async def test_a_customer_that_is_gone_takes_its_cards_along_and_another_card_goes_on(till: Till) -> None:
     await till.arm()
     await till.shop.change("UPDATE payment_customers SET stripe_id = 'cus_that_was_deleted'")

@@ -304,7 +304,7 @@ async def test_where_even_the_look_is_refused_an_attempt_stays_unknown_and_the_o
     await lose_answer(till)
     async with till.shop.database.transaction() as db:
         known = await purchases.find_customer(db, till.alice, "embedded")
-    await till.shop.change("UPDATE payment_customers SET stripe_id = 'cus_of_the_other_account'")
+    await till.shop.change("UPDATE payment_purchases SET customer = 'cus_of_the_other_account'")
     await till.work()
     await till.ask_for("50")
     assert await till.states() == ["unknown"]
@@ -315,7 +315,7 @@ async def test_where_even_the_look_is_refused_an_attempt_stays_unknown_and_the_o
     assert await till.states() == ["unknown"]
     (said,) = await differences(till.shop, "top_up")
     assert "Whether the top-up" in said
-    await till.shop.change("UPDATE payment_customers SET stripe_id = %s", known)
+    await till.shop.change("UPDATE payment_purchases SET customer = %s", known)
     await till.time_passes(3600)
     await till.work()
     assert await till.states() == ["credited"]

@@ -80,6 +80,13 @@ class TopUpForm:
         except InvalidInput:
             return None
 
+    def why_not(self, overview: Overview) -> str:
+        """What keeps it from charging now, though something is missing; empty also when it cannot be saved."""
+        try:
+            return overview.why_not(self.wish)
+        except InvalidInput:
+            return ""
+
 
 def shown_charge(form: Mapping[str, str]) -> Money | None:
     """The charge that the form showed. Raises InvalidInput when it says none of either: it is no form of ours."""

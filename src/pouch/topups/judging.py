@@ -7,6 +7,7 @@ commit that rings for the charge. Everything here may happen twice, late, and in
 row is locked, and one place per organization is all there is for an attempt under way.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -85,7 +86,7 @@ class Judge:
             return
         card = await self._cards.default(db, organization_id)
         if card is None:
-            await pause_without_card(db, rule)
+            await pause_without_card(db, rule, await self._cards.all(db, organization_id))
             return
         await self._charge_or_wait(db, rule, crossing, card, now)
 
@@ -160,9 +161,11 @@ async def suspend(db: Connection, rule: Rule, reason: str) -> None:
     await _tell_stopped(db, rule, "Auto top-up was stopped.")
 
 
-async def pause_without_card(db: Connection, rule: Rule) -> None:
-    """There is nothing to charge any more."""
+async def pause_without_card(db: Connection, rule: Rule, others: Sequence[Card]) -> None:
+    """There is nothing to charge any more. `others`: cards that nobody has chosen for it."""
     reason = "There is no saved card. Add one, and auto top-up goes on with it."
+    if others:
+        reason = "The default card was removed. Choose another default, and auto top-up goes on with it."
     await rules.set_state(db, rule, "paused", pause="no_card", reason=reason)
     await thresholds.set_state(db, rule.organization_id, "paused")
     await _tell_stopped(db, rule, "Auto top-up is paused.")

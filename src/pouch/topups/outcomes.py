@@ -90,7 +90,7 @@ class Outcomes:
         card = await card_rows.default_card(db, organization_id, mode)
         if card is None:
             if rule.state == "armed":
-                await pause_without_card(db, rule)
+                await pause_without_card(db, rule, await card_rows.list_cards(db, organization_id, mode))
         elif rule.state == "paused":
             await self._go_on(db, rule, card)
         elif rule.failures and rule.blocked_fingerprint != card.fingerprint:

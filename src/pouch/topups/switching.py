@@ -7,9 +7,11 @@ commit: what was not sent to the processor is not sent any more, what was is set
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from pouch.base.database import Connection, Database
+from pouch.base.languages import later, say
 from pouch.base.money import Money
 from pouch.ledger import thresholds
 from pouch.mail.outbox import address
@@ -17,10 +19,11 @@ from pouch.payments.cards import Cards
 from pouch.payments.charges import Quote
 from pouch.payments.types import Card
 from pouch.topups import attempts, letters, rules
-from pouch.topups.amounts import Blocked, Charge, Limits, Standing, check, size
+from pouch.topups.amounts import Blocked, Charge, Limits, Standing, Why, check, size
 from pouch.topups.errors import CardRefused, ChargeChanged, NoCard, Suspended
 from pouch.topups.judging import Judge, standing_of, why_suspended
 from pouch.topups.types import Attempt, Rule, Wish
+from pouch.web.filters import when
 
 ATTEMPTS_SHOWN = 5
 UNSEEN = Money(-1)
@@ -39,15 +42,35 @@ class Overview:
     to_confirm: Attempt | None
     suspended: str | None
     limits: Limits
+    now: datetime
 
     @property
     def state(self) -> str:
         """off, armed, paused or suspended."""
         return self.rule.state if self.rule is not None else "off"
 
+    def waits_until(self, wish: Wish) -> datetime | None:
+        """Until when nothing is charged once this is saved; None when a charge may follow at once."""
+        rule = self.rule
+        if rule is None or rule.wait_until is None or rule.wait_until <= self.now:
+            return None
+        if is_tried_anew(rule) or (rule.wish != wish and not rule.failures):
+            return None
+        return rule.wait_until
+
+    @property
+    def next_try(self) -> datetime | None:
+        """When it is tried again, where something is missing and a pause runs."""
+        rule = self.rule
+        if rule is None or rule.state != "armed" or self.under_way is not None:
+            return None
+        return self.waits_until(rule.wish) if size(rule.wish, self.standing, self.limits) is not None else None
+
     def would_buy(self, wish: Wish) -> Quote | None:
         """What saving this would buy and charge now; None for nothing."""
-        found = None if self.under_way is not None else size(wish, self.standing, self.limits)
+        if self.under_way is not None or self.suspended or self.waits_until(wish):
+            return None
+        found = size(wish, self.standing, self.limits)
         return found.quote if isinstance(found, Charge) else None
 
     def charge_now(self, wish: Wish) -> Money | None:
@@ -55,10 +78,27 @@ class Overview:
         quote = self.would_buy(wish)
         return quote.total if quote is not None else None
 
-    def blocked_now(self, wish: Wish) -> str | None:
-        """Which limit keeps it from charging now, though something is missing."""
+    def why_not(self, wish: Wish) -> str:
+        """What keeps it from charging now, though something is missing, in a sentence; empty when nothing is."""
         found = size(wish, self.standing, self.limits)
-        return found.why if isinstance(found, Blocked) else None
+        if isinstance(found, Blocked):
+            return say(_BLOCKED[found.why])
+        until = self.waits_until(wish)
+        if found is None or until is None:
+            return ""
+        return say("It is tried again after %(at)s UTC.", at=when(until))
+
+
+_BLOCKED: dict[Why, str] = {
+    "monthly_cap": later("What may be charged in a month is reached."),
+    "daily_count": later("As often as it may be charged in a day it was."),
+    "too_large": later("The amount is outside what can be bought here now."),
+}
+
+
+def is_tried_anew(rule: Rule) -> bool:
+    """Whether switching it on again forgets the declines: it paused after them, and its person was told so."""
+    return rule.state == "paused" and rule.pause == "declined"
 
 
 class Switch:
@@ -83,6 +123,7 @@ class Switch:
             to_confirm=await attempts.needing_action(db, organization_id),
             suspended=await why_suspended(db, organization_id),
             limits=self.limits,
+            now=row[0],
         )
 
     async def save(
@@ -107,7 +148,9 @@ class Switch:
             if shown not in {UNSEEN, charge}:
                 raise ChargeChanged(charge)
             rule = await rules.save_rule(db, organization_id, wish, person_id, address(email))
-            if before is not None and before.wish != wish:
+            if before is not None and is_tried_anew(before):
+                await rules.begin_anew(db, rule)
+            elif before is not None and before.wish != wish:
                 await self._forget_window(db, rule)
             if await thresholds.arm(db, organization_id, wish.threshold):
                 # The attempt is there with the rule, so no page offers the same charge a second time.
