@@ -26,6 +26,8 @@ class FarEnd:
         """The idempotency keys that were sent, in order."""
         self.heads: list[str] = []
         """The request lines and headers that were sent, in order."""
+        self.changes: tuple[str, bytes, bytes] | None = None
+        """Of answers to requests whose head begins so, what is replaced by something as long."""
         self.held = asyncio.Event()
         """The request that was to be held is here."""
         self._hold: tuple[str, bool] | None = None
@@ -61,6 +63,8 @@ class FarEnd:
                     await reader.read()
                     return
                 answer = await self._pass_on(request)
+                if self.changes and self.heads[-1].startswith(self.changes[0]):
+                    answer = answer.replace(*self.changes[1:])
                 if is_held:
                     self.held.set()
                     await reader.read()

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from payments.far_end import FarEnd
 from payments.shop import Pouch, Shop
 from pouch.base.clock import system_clock
 from pouch.base.ids import new_id
@@ -15,6 +16,7 @@ from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS
 from pouch.payments import checks, suspensions
 from pouch.payments.checks import Check, Difference
 from pouch.payments.errors import NoProcessor
+from pouch.payments.objects import DisputeObject, MovementObject
 from pouch.payments.reconciling import Reconciling
 
 pytestmark = pytest.mark.anyio
@@ -229,6 +231,60 @@ async def test_a_clearing_that_does_not_tie_is_said(shop: Shop, reconciling: Rec
     assert found.kind == "clearing"
     assert "9.99" in found.what or "balance transactions" in found.what
     assert SYSTEM_ACCOUNT_IDS["stripe_clearing"] == 4
+
+
+async def test_what_is_not_settled_in_dollars_is_neither_posted_nor_compared(shop: Shop) -> None:
+    """A European account settles in euros: it is said, once, and no euro is taken for a dollar."""
+    purchase = await shop.buy("10.00")
+    await shop.refund(purchase, "4.00")
+    await shop.change("UPDATE payment_purchases SET credited_at = credited_at - interval '2 hours'")
+    await shop.change("UPDATE cards_movements SET amount_cents = amount_cents * 9 / 10")
+    async with FarEnd.before(shop.cards.api_base) as far_end:
+        far_end.changes = ("GET /embedded/cards/v1/balance_transactions", b'"usd"', b'"eur"')
+        euros = Pouch(shop.database, api_base=far_end.url)
+        for _ in range(2):
+            await Reconciling(shop.database, euros.processor, euros.sync, euros.inbox).check("clock")
+        await euros.processor.close()
+    (found,) = await differences(shop)
+    assert (found.kind, found.object_id) == ("clearing", "currency:eur")
+    assert await shop.count("payment_movements", "currency = 'eur'") == 2
+    assert await shop.moved("stripe_fees") == ZERO
+    assert await shop.moved("refund_clearing") == Money.parse("4")
+    await shop.assert_clean()
+
+
+@pytest.mark.parametrize(
+    ("status", "moved", "withdrawn", "reinstated"),
+    [
+        ("needs_response", [-92_00], "100", "0"),
+        ("under_review", [-92_00, 95_00], "100", "100"),
+        ("won", [-92_00], "100", "100"),
+        ("lost", [-92_00], "100", "0"),
+        ("warning_needs_response", [], "0", "0"),
+    ],
+)
+def test_a_dispute_that_is_settled_in_euros_takes_its_dollars(
+    status: str, moved: list[int], withdrawn: str, reinstated: str
+) -> None:
+    movements = [MovementObject(f"txn_{cents}", cents, currency="eur") for cents in moved]
+    found = DisputeObject("dp_1", 100_00, "usd", status, balance_transactions=movements)
+    assert (found.withdrawn, found.reinstated) == (Money.parse(withdrawn), Money.parse(reinstated))
+
+
+async def test_a_fee_that_is_given_back_is_posted_back(shop: Shop, reconciling: Reconciling) -> None:
+    purchase = await shop.buy("10.00")
+    dispute = await shop.object_to(purchase)
+    await shop.decide(dispute, "won")
+    await shop.deliver()
+    await shop.change("UPDATE cards_movements SET fee_cents = -15_00 WHERE category = 'dispute_reversal'")
+    await shop.change("UPDATE payment_purchases SET credited_at = credited_at - interval '2 hours'")
+    await shop.change("UPDATE payment_disputes SET closed_at = closed_at - interval '2 hours'")
+    assert figures(await reconciling.check("clock"))[1:] == (0, "")
+    async with shop.database.transaction() as db:
+        rows = await db.execute("SELECT sum(fee_cents) FROM cards_movements")
+        ((fees,),) = await rows.fetchall()
+    assert await shop.moved("stripe_fees") == ZERO - Money.from_cents(int(fees))
+    await shop.assert_clean()
 
 
 async def test_a_check_without_an_answer_says_so_and_closes_nothing(shop: Shop) -> None:

@@ -3,7 +3,8 @@
 In words. A purchase, a dispute and its end post to `stripe_clearing` when they are settled; a refund goes to
 `refund_clearing`. Each balance transaction then posts what only it knows, under its own id: the fee to `stripe_fees`, a
 refund out of `refund_clearing`, a payout to `bank`. So for each purchase, what our clearing account says must be the
-sum of its balance transactions, to the cent.
+sum of its balance transactions, to the cent. An account that settles in another currency than US dollars cannot be
+tied: its balance transactions are written down, never posted nor compared, and that is said once.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from uuid import UUID
 from pouch.base.database import Connection
 from pouch.base.money import ZERO, Money
 from pouch.ledger.history import moved_by
-from pouch.ledger.operations import Operation, Transfer
+from pouch.ledger.operations import Operation, SystemAccount, Transfer
 from pouch.ledger.posting import post
 from pouch.payments import purchases
 from pouch.payments.checks import Found
@@ -22,6 +23,9 @@ from pouch.payments.types import Mode
 
 SETTLES_WITHIN = timedelta(hours=1)
 """A balance transaction is there within this time, else its absence is a difference."""
+
+
+_FEE: tuple[SystemAccount, SystemAccount] = ("stripe_fees", "stripe_clearing")
 
 
 async def note_movements(db: Connection, mode: Mode, found: Sequence[MovementObject]) -> int:
@@ -36,8 +40,8 @@ async def note_movements(db: Connection, mode: Mode, found: Sequence[MovementObj
         written = await db.execute(
             """
             INSERT INTO payment_movements
-                   (id, mode, type, category, source_id, purchase_id, amount_nanos, fee_nanos, moved_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+                   (id, mode, type, category, source_id, purchase_id, amount_nanos, fee_nanos, moved_at, currency)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             ON CONFLICT (id) DO UPDATE SET purchase_id = excluded.purchase_id
              WHERE payment_movements.purchase_id IS NULL AND excluded.purchase_id IS NOT NULL
             """,
@@ -51,12 +55,14 @@ async def note_movements(db: Connection, mode: Mode, found: Sequence[MovementObj
                 Money.from_cents(each.amount).nanos,
                 Money.from_cents(each.fee).nanos,
                 datetime.fromtimestamp(each.created, UTC),
+                each.currency,
             ),
         )
         if written.rowcount == 1:
             new += 1
             operations = _postings(each, purchase.id if purchase else None)
-            if operations:
+            # What is not in dollars is no dollars: to post it, it would have to be converted.
+            if operations and each.is_dollars:
                 await post(db, operations)
     return new
 
@@ -64,11 +70,11 @@ async def note_movements(db: Connection, mode: Mode, found: Sequence[MovementObj
 def _postings(each: MovementObject, purchase_id: UUID | None) -> list[Operation]:
     amount, key = Money.from_cents(abs(each.amount)).nanos, f"txn:{each.id}"
     operations: list[Operation] = []
-    if purchase_id is not None and each.fee > 0:
-        fee = Money.from_cents(each.fee).nanos
-        operations.append(
-            Transfer(f"{key}:fee", "stripe_fees", "stripe_clearing", fee, "adjustment", cause=purchase_id)
-        )
+    if purchase_id is not None and each.fee:
+        fee = Money.from_cents(abs(each.fee)).nanos
+        # A fee that is given back, as after a dispute that was won, is negative.
+        debit, credit = _FEE if each.fee > 0 else _FEE[::-1]
+        operations.append(Transfer(f"{key}:fee", debit, credit, fee, "adjustment", cause=purchase_id))
     match each.reporting_category:
         case "refund" if purchase_id is not None:
             operations.append(Transfer(key, "refund_clearing", "stripe_clearing", amount, "refund", cause=purchase_id))
@@ -81,6 +87,19 @@ def _postings(each: MovementObject, purchase_id: UUID | None) -> list[Operation]
         case _:
             pass
     return operations
+
+
+def foreign(found: Sequence[MovementObject]) -> list[Found]:
+    """One difference for each currency that is not ours, in which the account settles what was paid."""
+    return [
+        Found(
+            "clearing",
+            f"currency:{currency}",
+            f"The account at the card processor settles in {currency.upper()}, and the books are in US dollars: fees, "
+            "payouts and clearing of what was settled so are neither posted nor compared.",
+        )
+        for currency in sorted({each.currency for each in found if not each.is_dollars and each.payment_id})
+    ]
 
 
 async def new_of(db: Connection, mode: Mode, found: Sequence[MovementObject]) -> list[MovementObject]:
@@ -105,6 +124,7 @@ async def untied(db: Connection, mode: Mode, since: datetime) -> list[Found]:
           LEFT JOIN (SELECT purchase_id, sum(amount_nanos - fee_nanos)::bigint AS total
                        FROM payment_movements GROUP BY purchase_id) AS m ON m.purchase_id = p.id
          WHERE p.mode = %(mode)s AND p.credited_at < now() - %(settles)s
+           AND NOT EXISTS (SELECT FROM payment_movements AS f WHERE f.purchase_id = p.id AND f.currency <> 'usd')
            AND (p.credited_at >= %(since)s
                 OR p.id IN (SELECT purchase_id FROM payment_movements WHERE moved_at >= %(since)s
                             UNION SELECT purchase_id FROM payment_refunds

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from pouch.base.money import Money
-from pouch.payments.types import Event
+from pouch.payments.types import CURRENCY, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,13 @@ class MovementObject:
     reporting_category: str = ""
     created: int = 0
     source: SourceObject | str | None = None
+    currency: str = CURRENCY
+    """In which the account settles, whatever the card was charged in."""
+
+    @property
+    def is_dollars(self) -> bool:
+        """Whether its amounts are US dollars. Others are never taken for such."""
+        return self.currency == CURRENCY
 
     @property
     def source_id(self) -> str:
@@ -94,7 +101,10 @@ class EvidenceObject:
 
 @dataclass(frozen=True, slots=True)
 class DisputeObject:
-    """A dispute as the processor tells it. Its balance transactions say what was withdrawn, whatever its status."""
+    """A dispute as the processor tells it. Its balance transactions say what was withdrawn, whatever its status.
+
+    Where they are in another currency they only say that it was, and whether all of it: so much is the disputed amount.
+    """
 
     id: str
     amount: int
@@ -115,15 +125,20 @@ class DisputeObject:
     @property
     def withdrawn(self) -> Money:
         """What was taken from the operator's balance for it."""
-        return Money.from_cents(sum(-each.amount for each in self.balance_transactions if each.amount < 0))
+        taken = [each for each in self.balance_transactions if each.amount < 0]
+        if all(each.is_dollars for each in taken):
+            return Money.from_cents(sum(-each.amount for each in taken))
+        return Money.from_cents(self.amount * len(taken))
 
     @property
     def reinstated(self) -> Money:
         """What was given back: all of it once it is won, even before the movement is there to see."""
         if self.status == "won":
             return self.withdrawn
-        back = Money.from_cents(sum(each.amount for each in self.balance_transactions if each.amount > 0))
-        return min(back, self.withdrawn)
+        back = [each for each in self.balance_transactions if each.amount > 0]
+        if all(each.is_dollars for each in back):
+            return min(Money.from_cents(sum(each.amount for each in back)), self.withdrawn)
+        return min(Money.from_cents(self.amount * len(back)), self.withdrawn)
 
     @property
     def evidence_due_at(self) -> datetime | None:

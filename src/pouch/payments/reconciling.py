@@ -165,6 +165,7 @@ class Reconciling:
         async with self._database.transaction() as db:
             await clearing.note_movements(db, processor.mode, movements)
             tally.looked_at += len(movements)
+            tally.open += clearing.foreign(movements)
             tally.open += await clearing.untied(db, processor.mode, since)
 
     async def _events(self, processor: Processor, since: datetime, tally: _Tally) -> None:
