@@ -27,6 +27,7 @@ from pouch.base.ids import new_id, read_id
 from pouch.identity.keyring import KeyRing
 from pouch.identity.people import find_person_with_id
 from pouch.identity.types import Caller
+from pouch.ledger.limits import limits_of
 
 PATH = "/api/v1/agent-runs"
 SCOPE = "agents"
@@ -73,7 +74,7 @@ class AgentApi:
             Route(f"{one}/messages", self.say, methods=["POST"]),
             Route(f"{one}/stop", self._acting(wishes.stop), methods=["POST"]),
             Route(f"{one}/pause", self._acting(wishes.pause), methods=["POST"]),
-            Route(f"{one}/resume", self._acting(wishes.resume), methods=["POST"]),
+            Route(f"{one}/resume", self._acting(wishes.resume, spends=True), methods=["POST"]),
             Route(f"{one}/retry", self.retry, methods=["POST"]),
             Route(f"{one}/cap", self.change_cap, methods=["POST"]),
             Route(f"{one}/pull-request", self._acting(self._bring), methods=["POST"]),
@@ -88,7 +89,7 @@ class AgentApi:
         body = await _read(request)
         key = request.headers.get("idempotency-key", "") or new_id().hex
         trigger: Trigger = "cli" if request.headers.get("x-pouch-client") == "cli" else "api"
-        starter = Starter(caller.organization_id, caller.person_id, trigger, f"api:{key}")
+        starter = Starter(caller.organization_id, caller.person_id, trigger, f"api:{key}", key_id=caller.key_id)
         async with self._database.transaction() as db:
             person = await find_person_with_id(db, caller.person_id)
             is_operator = person is not None and person.is_operator
@@ -139,6 +140,7 @@ class AgentApi:
         caller = await self._caller(request)
         text = _texts(await _read(request)).get("text", "")
         async with self._database.transaction() as db:
+            await _check_reach(db, caller, _run_id(request))
             run = await wishes.say(db, caller.organization_id, caller.person_id, _run_id(request), text)
         return _answer(run_json(run))
 
@@ -146,7 +148,9 @@ class AgentApi:
         """Start a run like one that is over."""
         caller = await self._caller(request)
         async with self._database.transaction() as db:
-            run = await self._asking.retry(db, caller.organization_id, caller.person_id, _run_id(request))
+            run = await self._asking.retry(
+                db, caller.organization_id, caller.person_id, _run_id(request), key_id=caller.key_id
+            )
         return _answer(run_json(run), 201)
 
     async def change_cap(self, request: Request) -> Response:
@@ -156,6 +160,11 @@ class AgentApi:
         if cap is None:
             raise InvalidInput("Say how much the run may cost at most.", field="cap_usd")
         async with self._database.transaction() as db:
+            if (
+                await _is_limited(db, caller)
+                and cap > (await find_run(db, caller.organization_id, _run_id(request))).cap
+            ):
+                raise NotAllowed("A key with a spending limit may not raise what a run may cost.")
             run = await wishes.change_cap(db, caller.organization_id, _run_id(request), cap)
         return _answer(run_json(run))
 
@@ -205,10 +214,12 @@ class AgentApi:
             raise WrongState("GitHub is not set up on this Pouch.")
         return await self._bringing.bring(db, organization_id, run.id)
 
-    def _acting(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    def _acting(self, act: Act, *, spends: bool = False) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             caller = await self._caller(request)
             async with self._database.transaction() as db:
+                if spends:
+                    await _check_reach(db, caller, _run_id(request))
                 run = await act(db, caller.organization_id, _run_id(request))
             return _answer(run_json(run))
 
@@ -223,6 +234,17 @@ class AgentApi:
         if SCOPE not in caller.scopes:
             raise NotAllowed("This key may not run agents. It needs the scope agents.")
         return caller
+
+
+async def _is_limited(db: Connection, caller: Caller) -> bool:
+    return bool(await limits_of(db, [caller.key_id]))
+
+
+async def _check_reach(db: Connection, caller: Caller, run_id: UUID) -> None:
+    """What others started is paid past this key's limit, so a key with one lets none of that go on."""
+    run = await find_run(db, caller.organization_id, run_id)
+    if run.key_id != caller.key_id and await _is_limited(db, caller):
+        raise NotAllowed("A key with a spending limit lets only those runs go on that it started.")
 
 
 def _run_id(request: Request) -> UUID:

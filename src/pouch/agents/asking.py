@@ -89,7 +89,9 @@ class Asking:
             raise InvalidInput(say("No machine that runs agents has this engine."), field="engine")
         return await start_run(db, starter, asked, model)
 
-    async def retry(self, db: Connection, organization_id: UUID, person_id: UUID, run_id: UUID) -> Run:
+    async def retry(
+        self, db: Connection, organization_id: UUID, person_id: UUID, run_id: UUID, *, key_id: UUID | None = None
+    ) -> Run:
         """Start a run like one that is over, with today's price. Asked twice for one run, it starts once."""
         former = await find_run(db, organization_id, run_id)
         if not former.is_over:
@@ -107,7 +109,7 @@ class Asking:
         )
         if asked.engine not in await workers.engines(db):
             raise InvalidInput(say("No machine that runs agents has this engine."), field="engine")
-        starter = Starter(organization_id, person_id, "retry", f"retry:{former.id}", former.id)
+        starter = Starter(organization_id, person_id, "retry", f"retry:{former.id}", former.id, key_id)
         run, _ = await start_run(db, starter, asked, self._model(former.model_id))
         return run
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pouch.agents.losing import lose
 from pouch.agents.moves import move
 from pouch.agents.store import TABLE, clock, lock_run, read_run
-from pouch.agents.types import Run, agents_subject
+from pouch.agents.types import Run, counting_subjects
 from pouch.base.database import Connection
 from pouch.identity.run_keys import add_run_key
 from pouch.jobs.claims import Claim, claim
@@ -91,7 +91,7 @@ async def take(
         run.organization_id,
         person_id=run.person_id,
         name=f"Run {run.number}",
-        counts_for=(run.id, agents_subject(run.organization_id)),
+        counts_for=counting_subjects(run),
         model_ids=(run.model_id,),
     )
     await db.execute(

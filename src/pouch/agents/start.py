@@ -70,6 +70,8 @@ class Starter:
     trigger: Trigger
     key: str
     retry_of: UUID | None = None
+    key_id: UUID | None = None
+    """The API key that asks for it: what the run costs counts in the key's limit."""
 
 
 async def start_run(db: Connection, who: Starter, asked: Asked, model: Model) -> tuple[Run, bool]:
@@ -102,10 +104,10 @@ async def start_run(db: Connection, who: Starter, asked: Asked, model: Model) ->
             RETURNING last_number)
         INSERT INTO agent_runs (id, organization_id, person_id, number, start_key, asked_hash, trigger, retry_of, kind,
                                 title, task, prompt, model_id, engine, repository, branch, environment_id,
-                                price_id, price_nanos_per_hour, cap_nanos, time_limit_s)
+                                price_id, price_nanos_per_hour, cap_nanos, time_limit_s, key_id)
         SELECT %(id)s, %(organization)s, %(person)s, last_number, %(key)s, %(hash)s, %(trigger)s, %(retry_of)s,
                %(kind)s, %(title)s, %(task)s, %(prompt)s, %(model)s, %(engine)s, %(repository)s, %(branch)s,
-               %(environment)s, %(price_id)s, %(price)s, %(cap)s, %(time_limit)s
+               %(environment)s, %(price_id)s, %(price)s, %(cap)s, %(time_limit)s, %(key_id)s
           FROM numbered
         """,
         {
@@ -129,6 +131,7 @@ async def start_run(db: Connection, who: Starter, asked: Asked, model: Model) ->
             "price": price.per_hour.nanos,
             "cap": asked.cap.nanos,
             "time_limit": asked.time_limit_s,
+            "key_id": who.key_id,
         },
     )
     await set_limit(db, run_id, kind="run", cap=asked.cap)

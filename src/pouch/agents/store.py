@@ -17,7 +17,7 @@ TABLE = "agent_runs"
 _COLUMNS = """
 id, organization_id, person_id, number, trigger, retry_of, kind, title, task, prompt, model_id, engine, repository,
 branch, environment_id, price_nanos_per_hour, cap_nanos, time_limit_s, state, reason, wish, created_at, state_since,
-ended_at, result, ran_us, seen_at, held_to_s, billed_s, last_seq, epoch, lease_until
+ended_at, result, ran_us, seen_at, held_to_s, billed_s, last_seq, epoch, lease_until, key_id
 """
 
 

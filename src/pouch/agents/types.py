@@ -101,6 +101,8 @@ class Run:
     last_seq: int
     epoch: int
     lease_until: datetime | None
+    key_id: UUID | None = None
+    """The API key that started it, whose limit holds for it."""
 
     @property
     def shown_id(self) -> str:
@@ -150,4 +152,10 @@ def agents_subject(organization_id: UUID) -> UUID:
 
 def subjects_of(run: Run) -> tuple[UUID, ...]:
     """On whose behalf a run's time is held."""
-    return (run.id, agents_subject(run.organization_id), run.person_id, run.organization_id)
+    return (*counting_subjects(run), run.person_id, run.organization_id)
+
+
+def counting_subjects(run: Run) -> tuple[UUID, ...]:
+    """The subjects that are a run's own: itself, the key that started it, all agents. Its calls count for them, too."""
+    own = (run.id,) if run.key_id is None else (run.id, run.key_id)
+    return (*own, agents_subject(run.organization_id))
