@@ -1,7 +1,9 @@
 """Customers whose runs are driven to their end while everything dies: started, paid for, resumed, asked to go on."""
 
 import asyncio
+import json
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ ENOUGH = Decimal("0.40")
 """Below it a customer whose run waits for credits buys some."""
 OVER = {"succeeded", "failed", "canceled", "timed_out", "interrupted"}
 LOOK_EVERY_S = 0.4
+TASK = re.compile(r"Do task ?\d*\.")
+DONE = re.compile(r"(?<!echo )committed (\d+)")
 
 
 def toml(upstream: FakeUpstream, *, more: str = "") -> str:
@@ -61,17 +65,28 @@ price = {{ input = "0.01", output = "1000" }}
 
 @dataclass
 class Coder:
-    """The model: one commit with each call, then the end. It remembers nothing but what it is shown."""
+    """The model: one commit with each call, then the end. It remembers nothing but what it is shown.
+
+    Each call commits a number of its own. One that it is shown as done lies in the workspace, so it must be in what
+    is kept in the end.
+    """
 
     steps: int = STEPS
     pause_s: float = 0.3
     answered: int = 0
+    done: dict[str, set[int]] = field(default_factory=dict)
+    """The numbers that it saw done, by the task."""
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one call."""
         done = sum(message.get("role") == "tool" for message in exchange.body["messages"])
-        command = f"echo {done} >> work.txt; git add -A; git commit -qm 'Step {done}'; sleep {self.pause_s}"
-        call = {"name": "bash", "arguments": f'{{"command": "{command if done < self.steps else "submit done"}"}}'}
+        shown = json.dumps(exchange.body["messages"])
+        if task := TASK.search(shown):
+            self.done.setdefault(task[0], set()).update(int(number) for number in DONE.findall(shown))
+        number = self.answered
+        commit = f"echo {number} >> work.txt; git add -A; git commit -qm 'Step {done}' && echo committed {number}"
+        command = f"{commit}; sleep {self.pause_s}"
+        call = {"name": "bash", "arguments": json.dumps({"command": command if done < self.steps else "submit done"})}
         delta: dict[str, object] = {
             "tool_calls": [{"index": 0, "id": f"call_{done}", "type": "function", "function": call}]
         }

@@ -1,11 +1,14 @@
 """What the database says of runs after the storm: each second once, each key dead, each hold gone, no work unsaid."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kills.driven_runs import CALL
 from pouch.base.database import Connection
 from pouch.catalog.agent_price import time_cost_nanos
 from pouch.ledger.check import check_now
+from support.sandboxes import git
 
 HOUR = 5_000_000_000
 INPUT_NANOS_MAX = 100_000
@@ -41,6 +44,16 @@ SELECT count(*), coalesce(sum(u.charged_nanos), 0)::bigint,
 """
 
 
+_WORK = """
+SELECT r.id, r.task,
+       (SELECT string_agg(p.body, ''::bytea ORDER BY p.number) FROM agent_artifact_parts AS p
+         WHERE p.artifact_id = (SELECT id FROM agent_artifacts WHERE run_id = r.id AND kind = 'bundle'
+                                 ORDER BY epoch DESC, created_at DESC LIMIT 1))
+  FROM agent_runs AS r
+ WHERE NOT EXISTS (SELECT FROM agent_run_events WHERE run_id = r.id AND type = 'notice' AND body->>'code' = 'work_lost')
+"""
+
+
 async def judge_runs(db: Connection, *, answered: int) -> tuple[list[str], dict[str, int]]:
     """What is wrong, in sentences, and how many runs are in which state. `answered`: calls that the model answered."""
     problems = [str(each) for each in await check_now(db)]
@@ -66,6 +79,23 @@ async def judge_runs(db: Connection, *, answered: int) -> tuple[list[str], dict[
     if not 0 < charged <= calls * (CALL.nanos + INPUT_NANOS_MAX):
         problems.append(f"{calls} calls cost {charged} nano-dollars")
     return problems, states
+
+
+async def judge_work(db: Connection, source: Path, done: Mapping[str, set[int]]) -> list[str]:
+    """Which runs lack work that was done for sure, and say nothing of it. `source`: the repository they cloned."""
+    rows = await db.execute(_WORK)
+    problems = []
+    for run_id, task, bundle in await rows.fetchall():
+        kept: set[int] = set()
+        if bundle is not None:
+            file = source.parent / f"{run_id}.bundle"
+            file.write_bytes(bundle)
+            git(source, "fetch", "-q", str(file), f"+refs/heads/*:refs/kept/{run_id}/*")
+            (ref,) = git(source, "for-each-ref", "--format=%(refname)", f"refs/kept/{run_id}").splitlines()
+            kept = {int(line) for line in git(source, "show", f"{ref}:work.txt").splitlines()}
+        if gone := done.get(task, set()) - kept:
+            problems.append(f"run {run_id} had done {sorted(gone)}, kept {sorted(kept)}, and does not say so")
+    return problems
 
 
 def _wrong(run: dict[str, Any]) -> list[str]:

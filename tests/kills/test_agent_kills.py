@@ -10,7 +10,7 @@ import pytest
 
 from kills.books import connected, say
 from kills.driven_runs import OVER, Coder, Customer, customers, toml
-from kills.judged_runs import judge_runs
+from kills.judged_runs import judge_runs, judge_work
 from kills.storm import seed_of_this_run
 from kills.victims import Victim, kill, order_of
 from pouch.agents.sandboxes.place import mounts_below, places_root
@@ -64,11 +64,13 @@ async def weather(folder: Path, *, runs: int, victims: dict[Victim, int], pause_
                 await holds_are_gone(pouch)
                 async with connected(pouch.ends.database_url) as db:
                     problems, states = await judge_runs(db, answered=coder.answered)
+                    problems += await judge_work(db, Path(source), coder.done)
                 tell(people, states, coder)
             # What killed workers left is swept after days; here it is in nobody's way.
             await asyncio.to_thread(pouch.stop)
             await asyncio.to_thread(lose_places, pouch.data_dir)
     assert problems == []
+    assert sum(map(len, coder.done.values())) >= runs, "the model saw no work done"
     assert sum(states.values()) == runs
     # What they began with, and bought to begin, is less than what their runs cost.
     assert sum(each.waited for each in people) > 0, "nobody ran out of credits"
