@@ -60,9 +60,9 @@ class House:
             run, _ = await start_run(db, starter, asked, self.model)
         return run
 
-    async def take(self, run: Run, *, worker: str = "worker", running_max: int = 2) -> Taken | None:
+    async def take(self, run: Run, *, worker: str = "worker", running_max: int = 2, disk: str = "") -> Taken | None:
         async with self.database.transaction() as db:
-            return await take(db, run.id, worker, running_max=running_max)
+            return await take(db, run.id, worker, running_max=running_max, disk=disk)
 
     async def running(self, **asked: Any) -> tuple[Run, Claim]:
         """A run that has just begun to run."""

@@ -143,6 +143,13 @@ class LocalWorkshop:
     on_turn: Callable[[Turn], Awaitable[None]] | None = None
     """Called before each turn."""
 
+    @property
+    def disk(self) -> str:
+        return str(self.folder)
+
+    async def leftovers(self) -> Sequence[str]:
+        return sorted(each.name for each in self.folder.iterdir())
+
     async def facts(self) -> Mapping[str, object]:
         return {"safe": False}
 

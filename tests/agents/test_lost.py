@@ -1,6 +1,7 @@
 """The work of a run whose worker is gone is saved where it lies, however many workers die over it."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from pouch.agents.jobs import AgentJobs
 from pouch.agents.machine import Machine
 from pouch.agents.sandboxes.bubblewrap import Bubblewrap
 from pouch.agents.sandboxes.cloning import Sources
-from pouch.agents.sandboxes.errors import SaveFailed
+from pouch.agents.sandboxes.errors import PlaceInUse, SaveFailed
+from pouch.agents.sandboxes.host import HostSandbox
+from pouch.agents.sandboxes.place import disk_of
 from pouch.agents.sandboxes.types import GatewayAccess, RunSpec, Sandbox, Saved
 from pouch.agents.types import Run
 from pouch.base.database import Database
@@ -50,15 +53,25 @@ def spec_of(root: Path) -> RunSpec:
     return RunSpec(place.name, GatewayAccess("http://127.0.0.1", "", ()), SMALL)
 
 
+async def adopted(root: Path) -> HostSandbox:
+    """The place; another test's sandbox may have its account for a moment."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(PlaceInUse):
+                found = await Bubblewrap(root).adopt(spec_of(root), lambda _: None)
+                assert found is not None
+                return found
+            await asyncio.sleep(0.2)
+
+
 @needs_bubblewrap
 async def test_a_second_worker_that_dies_over_it_loses_nothing(shop: Shop, root: Path) -> None:
     """Whoever takes a lost run raises its epoch, and the place has still the name of the attempt that made it."""
     house, run = shop.house, await lost(shop, root)
     for _ in range(2):
-        assert await house.take(run) is not None
+        assert await house.take(run, disk=disk_of(root)) is not None
         await house.lose_worker(run)
-    await worker(shop, machine(root, shop.repository, "")).work_on(run.id)
-    done = await house.run(run)
+    done = await shop.settle_lost(worker(shop, machine(root, shop.repository, "")), run)
     assert (done.state, done.reason, done.result["files_changed"]) == ("interrupted", "worker_lost", 1)
     assert [each.body["code"] for each in await shop.events(run) if each.type == "notice"] == ["worker_lost"]
     assert [each.name for each in root.iterdir() if each.is_dir()] == []
@@ -100,8 +113,7 @@ async def test_saving_may_take_longer_than_a_lease(shop: Shop, root: Path) -> No
     run = await lost(shop, root)
     sources = Sources(local_roots=[Path(shop.repository).parent])
     slow = SlowDisk(Bubblewrap(root), sources=sources, limits=SMALL, engines={"native": Lines("")})
-    await worker(shop, slow.of(shop.house.database, run)).work_on(run.id)
-    done = await shop.house.run(run)
+    done = await shop.settle_lost(worker(shop, slow.of(shop.house.database, run)), run)
     assert (done.state, done.result["files_changed"]) == ("interrupted", 1)
 
 
@@ -119,11 +131,10 @@ class FullDisk(Machine):
 async def test_a_place_that_cannot_be_saved_is_free_for_the_next_who_tries(shop: Shop, root: Path) -> None:
     """Its lock and its relay go with whoever gives up, not only with the process."""
     run = await lost(shop, root)
-    await worker(shop, FullDisk(Bubblewrap(root), sources=Sources(), limits=SMALL)).work_on(run.id)
-    assert (await shop.house.run(run)).state == "interrupted"
+    full = worker(shop, FullDisk(Bubblewrap(root), sources=Sources(), limits=SMALL))
+    assert (await shop.settle_lost(full, run)).state == "interrupted"
     assert [each.body["code"] for each in await shop.events(run) if each.type == "notice"][1:] == ["save_failed"]
-    found = await Bubblewrap(root).adopt(spec_of(root), lambda _: None)
-    assert found is not None
+    found = await adopted(root)
     assert (found.place.part("work") / "notes.txt").read_text() == "half done\n"
     await found.destroy()
 

@@ -95,6 +95,6 @@ async def test_a_pulse_that_breaks_leaves_no_agent_unwatched(shop: Shop, root: P
     # Whoever takes it next settles it until its last beat, and saves what lies there.
     await house.lose_worker(run)
     workshop = machine(root, shop.repository, "")
-    await AgentJobs(house.database, workshop, gateway_url="http://127.0.0.1:9").work_on(run.id)
-    done = await house.run(run)
+    worker = AgentJobs(house.database, workshop, gateway_url="http://127.0.0.1:9")
+    done = await shop.settle_lost(worker, run)
     assert (done.state, done.reason, done.result["files_changed"]) == ("interrupted", "worker_lost", 1)

@@ -167,7 +167,9 @@ class Attempt:
                 self._note_saved(await self._keeper.save())
             except SaveFailed as error:
                 self._journal.note("notice", code=error.code, text=error.message)
-                # Whoever leaves more than is kept has not met a fault of ours.
+                # Whoever leaves more than is kept has not met a fault of ours, and no later try would keep it.
+                if not isinstance(error, WorkTooLarge):
+                    await self._grip.step(steps.leave_work)
                 await self._end(
                     Outcome("failed", "work_too_large" if isinstance(error, WorkTooLarge) else "save_failed")
                 )
@@ -183,7 +185,7 @@ class Attempt:
         )
 
     def _note_saved(self, saved: Saved) -> None:
-        note_left_out(self._journal, saved)
+        note_left_out(self._journal.note, saved)
         added, removed = sum(each.added for each in saved.files), sum(each.removed for each in saved.files)
         self._journal.note(
             "git",

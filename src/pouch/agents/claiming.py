@@ -19,6 +19,8 @@ BEAT_EVERY_S = 5
 RUNNING_MAX = 2
 """Runs of an organization that are at work at once, where it has no number of its own."""
 QUEUE_LOOK_S = 10
+AWAY_MAX_S = 600
+"""How long a lost run waits for the machine that its work lies on. Then it ends; the work is kept once that is back."""
 OTHER_LOOK_S = 1
 """How soon the next worker may look at a run that this one has no engine for."""
 
@@ -36,17 +38,19 @@ class Taken:
     after: Literal["begin", "resume", "lost"]
 
 
-async def take(
+async def take(  # noqa: PLR0913 -- by name
     db: Connection,
     run_id: UUID,
     worker: str,
     *,
     running_max: int = RUNNING_MAX,
     has_engine: Callable[[str], object] = lambda _: True,
+    disk: str = "",
 ) -> Taken | None:
     """Take a due run. None when it is not due, somebody else's, over, or its organization has no place free.
 
     `has_engine`: whether this worker has an engine. A run that asks for another is left to a worker that has it.
+    `disk`: the one that this worker's workspaces lie on. A lost run is left, for a while, to those who reach its work.
     """
     await db.execute(
         """
@@ -55,6 +59,8 @@ async def take(
         """,
         (run_id,),
     )
+    if await _is_elsewhere(db, run_id, disk):
+        return None
     held = await claim(db, TABLE, run_id, LEASE_S)
     if held is None:
         return None
@@ -95,14 +101,34 @@ async def take(
         model_ids=(run.model_id,),
     )
     await db.execute(
-        "INSERT INTO agent_run_attempts (run_id, epoch, worker, key_id, began_us) VALUES (%s, %s, %s, %s, %s)",
-        (run.id, held.epoch, worker, key_id, run.ran_us),
+        """
+        INSERT INTO agent_run_attempts (run_id, epoch, worker, key_id, began_us, disk) VALUES (%s, %s, %s, %s, %s, %s)
+        """,
+        (run.id, held.epoch, worker, key_id, run.ran_us, disk),
     )
     is_first = run.ran_us == 0
     await move(db, run, "starting", at=await clock(db), keeps_worker=True)
     taken = await read_run(db, run_id)
     assert taken is not None
     return Taken(taken, held, secret, "begin" if is_first else "resume")
+
+
+async def _is_elsewhere(db: Connection, run_id: UUID, disk: str) -> bool:
+    """Whether what a lost run left lies on the disk of a machine that may come back. Settles the run where need be."""
+    found = await lock_run(db, run_id)
+    if found is None:
+        return False
+    run, at = found
+    if not run.is_unsaved and not (run.is_lost_at(at) and run.state not in {"queued", "starting", "setup"}):
+        return False
+    rows = await db.execute(
+        "SELECT disk FROM agent_run_attempts WHERE run_id = %s ORDER BY epoch DESC LIMIT 1", (run_id,)
+    )
+    row = await rows.fetchone()
+    if row is None or row[0] in {"", disk}:
+        return False
+    run = await lose(db, run, at)
+    return (at - run.state_since).total_seconds() < AWAY_MAX_S
 
 
 async def _has_place(db: Connection, run: Run, running_max: int) -> bool:

@@ -80,7 +80,12 @@ class AgentJobs:
             return
         async with self._database.transaction() as db:
             taken = await take(
-                db, run_id, str(self.worker_id), running_max=self._running_max, has_engine=self._workshop.engine
+                db,
+                run_id,
+                str(self.worker_id),
+                running_max=self._running_max,
+                has_engine=self._workshop.engine,
+                disk=self._workshop.disk,
             )
         if taken is None:
             return

@@ -1,6 +1,7 @@
 """The journal of one attempt: what happens is collected for a moment, cleaned of secrets, and written in order."""
 
 import asyncio
+from typing import Protocol
 
 import psycopg
 import structlog
@@ -20,6 +21,14 @@ BATCH_MAX = 200
 log = structlog.get_logger(__name__)
 
 
+class Note(Protocol):
+    """Writes down that something happened."""
+
+    def __call__(self, type_: str, /, **body: object) -> None:
+        """Of a type, with what is to be said of it."""
+        ...
+
+
 class Journal:
     """Call `note` from anywhere; `run` writes until `close`."""
 
@@ -33,7 +42,7 @@ class Journal:
         self._writing = asyncio.Lock()
         self._is_closed = False
 
-    def note(self, type_: str, **body: object) -> None:
+    def note(self, type_: str, /, **body: object) -> None:
         """Something happened."""
         if len(self._waiting) >= WAITING_MAX:
             self._dropped += 1

@@ -11,7 +11,7 @@ import structlog
 from pouch.agents import steps
 from pouch.agents.artifacts import ARTIFACT_BYTES_MAX
 from pouch.agents.grip import Grip
-from pouch.agents.journal import Journal
+from pouch.agents.journal import Journal, Note
 from pouch.agents.sandboxes.errors import SaveFailed, WorkTooLarge
 from pouch.agents.sandboxes.types import Cloned, Sandbox, Saved
 from pouch.agents.steps import Kept
@@ -62,7 +62,7 @@ class Keeper:
         with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
             base, branch = self._cloned.base_sha, self._run.work_branch
             saved = await self._workshop.save(self._sandbox, Path(folder), base, branch, secrets=self._secrets)
-            files = await cleaned(fitting(kept_of(self._run, saved), self._journal), self._journal)
+            files = await cleaned(fitting(kept_of(self._run, saved), self._journal.note), self._journal)
             result = result_of(self._cloned, saved)
             await self._grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
         return saved
@@ -96,11 +96,11 @@ def _cleaned(content: Path | bytes, journal: Journal) -> bytes:
     return journal.clean(content if isinstance(content, bytes) else content.read_bytes())
 
 
-def fitting(files: list[Kept], journal: Journal) -> list[Kept]:
+def fitting(files: list[Kept], note: Note) -> list[Kept]:
     """What of them can be kept; the rest is said. Raises SaveFailed when the work itself cannot."""
     large = [each for each in files if each.size > ARTIFACT_BYTES_MAX]
     if any(each.kind == "bundle" for each in large):
         raise WorkTooLarge("The work is larger than is kept here; it is still on the machine that ran it.")
     for each in large:
-        journal.note("notice", code="too_large", text=f"{each.name} is larger than is kept here.")
+        note("notice", code="too_large", text=f"{each.name} is larger than is kept here.")
     return [each for each in files if each not in large]

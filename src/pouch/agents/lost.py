@@ -19,7 +19,7 @@ from pouch.agents.journal import Journal
 from pouch.agents.keeping import cleaned, fitting
 from pouch.agents.outcomes import Outcome
 from pouch.agents.pulse import Pulse
-from pouch.agents.sandboxes.errors import SandboxFailed, SaveFailed
+from pouch.agents.sandboxes.errors import PlaceInUse, SandboxFailed, SaveFailed, WorkTooLarge
 from pouch.agents.sandboxes.types import Cloned, GatewayAccess, Notice, RunSpec, Sandbox
 from pouch.agents.types import Run
 from pouch.agents.workshop import Place, Workshop
@@ -58,19 +58,27 @@ async def _save(  # noqa: PLR0913, PLR0917 -- what is saved, from where, and for
 ) -> None:
     outcome = Outcome("canceled", "stopped") if run.wish == "stop" else Outcome("interrupted", "worker_lost")
     # The place has the name of the attempt that was lost. Those who took the run to save it made none.
-    epoch = await grip.step(steps.last_attempt)
-    spec = RunSpec(name=f"{run.id.hex[-20:]}-{epoch}", gateway=GatewayAccess("http://127.0.0.1", "", ()))
+    last = await grip.step(steps.last_attempt)
+    spec = RunSpec(name=f"{run.id.hex[-20:]}-{last.epoch}", gateway=GatewayAccess("http://127.0.0.1", "", ()))
     is_over = keeps_workspace = False
     sandbox: Sandbox | None = None
     try:
         try:
             sandbox = await workshop.adopt(spec, _hear_nothing)
-            if sandbox is None:
+            if sandbox is None and last.disk not in {"", workshop.disk}:
+                await grip.step(steps.leave_work)
+                journal.note("notice", code="work_away", text=_away_words(run.result.get("kept_at")))
+            elif sandbox is None:
                 journal.note("notice", code="work_lost", text=_lost_words(run.result.get("kept_at")))
             else:
                 await _keep(grip, workshop, run, sandbox, place, journal)
+        except PlaceInUse:
+            # A worker that lost its claim, and has not let go yet: the run is due again when this claim is over.
+            return
         except (SaveFailed, SandboxFailed) as error:
             keeps_workspace = True
+            if not isinstance(error, WorkTooLarge):
+                await grip.step(steps.leave_work)
             journal.note("notice", code=error.code, text=error.message)
         await journal.flush()
         # A beat that came after the end would take it for somebody else's.
@@ -87,10 +95,10 @@ async def _keep(  # noqa: PLR0913, PLR0917 -- what is saved, from where, and for
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="pouch-save-") as folder:
         saved = await workshop.save(sandbox, Path(folder), "", run.work_branch, secrets=place.secrets)
-        files = await cleaned(fitting(kept_of(run, saved), journal), journal)
+        files = await cleaned(fitting(kept_of(run, saved), journal.note), journal)
         result = result_of(Cloned(saved.base_sha, ""), saved)
         await grip.step(lambda db, claim: steps.keep_files(db, claim, files, result))
-    note_left_out(journal, saved)
+    note_left_out(journal.note, saved)
 
 
 async def _let_go(sandbox: Sandbox, run: Run, *, is_saved: bool) -> None:
@@ -104,8 +112,17 @@ async def _let_go(sandbox: Sandbox, run: Run, *, is_saved: bool) -> None:
 def _lost_words(kept_at: object) -> str:
     if not isinstance(kept_at, str):
         return "Its workspace was lost as well, before any of the work was kept."
+    return f"Its workspace was lost as well. {_kept_words(kept_at)}"
+
+
+def _away_words(kept_at: object) -> str:
+    away = "Its workspace lies on a machine that is away. If that comes back, the work is kept then and said here."
+    return f"{away} {_kept_words(kept_at)}" if isinstance(kept_at, str) else away
+
+
+def _kept_words(kept_at: str) -> str:
     at = datetime.fromisoformat(kept_at).astimezone(UTC)
-    return f"Its workspace was lost as well. What it had done until {at:%H:%M:%S} UTC is kept."
+    return f"What it had done until {at:%H:%M:%S} UTC is kept."
 
 
 def _hear_nothing(_notice: Notice) -> None:

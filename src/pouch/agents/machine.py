@@ -76,6 +76,11 @@ class Machine:
         """What makes its sandboxes."""
         return self._backend.name
 
+    @property
+    def disk(self) -> str:
+        """The disk that workspaces lie on."""
+        return self._backend.disk
+
     async def facts(self) -> Mapping[str, object]:
         """What this machine can do. Raises SandboxUnsafe when nothing may run here."""
         probe = await self._backend.probe()
@@ -103,6 +108,10 @@ class Machine:
     async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
         """What a worker of this machine that is gone left of an attempt."""
         return await self._backend.adopt(replace(spec, limits=self._limits), notify)
+
+    async def leftovers(self) -> Sequence[str]:
+        """The names of all places on this machine's disk."""
+        return await self._backend.leftovers()
 
     async def sweep(self) -> None:
         """Remove what crashes left behind, and whose work nobody came to save for so long."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -48,6 +49,14 @@ class Message:
 
     id: UUID
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastAttempt:
+    """The last time that a worker began with a run, and the disk that its workspace lies on."""
+
+    epoch: int
+    disk: str
 
 
 async def enter(db: Connection, claim: Claim, state: RunState, say: Sequence[New] = ()) -> Run:
@@ -111,16 +120,23 @@ async def begin_to_stop(db: Connection, claim: Claim, reason: str, say: Sequence
     return await move(db, run, "stopping", at=at, reason=reason, keeps_worker=True, say=say)
 
 
-async def last_attempt(db: Connection, claim: Claim) -> int:
-    """The epoch of the run's last attempt. Whoever takes a lost run has a later one, and attempts nothing.
-
-    Raises Fenced.
-    """
+async def last_attempt(db: Connection, claim: Claim) -> LastAttempt:
+    """A run's last attempt. Whoever takes a lost run has a later claim, and attempts nothing. Raises Fenced."""
     run, _ = await own(db, claim)
-    rows = await db.execute("SELECT max(epoch) FROM agent_run_attempts WHERE run_id = %s", (run.id,))
+    rows = await db.execute(
+        "SELECT epoch, disk FROM agent_run_attempts WHERE run_id = %s ORDER BY epoch DESC LIMIT 1", (run.id,)
+    )
     row = await rows.fetchone()
-    assert row is not None
-    return int(row[0] or 0)
+    return LastAttempt(*row) if row is not None else LastAttempt(0, "")
+
+
+async def leave_work(db: Connection, claim: Claim) -> None:
+    """Write down that the last attempt's work lies on its disk, and is nowhere else. Raises Fenced."""
+    last = await last_attempt(db, claim)
+    await db.execute(
+        "UPDATE agent_run_attempts SET is_left = true WHERE run_id = %s AND epoch = %s AND disk <> ''",
+        (claim.row_id, last.epoch),
+    )
 
 
 async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept], result: Mapping[str, object]) -> None:
@@ -128,8 +144,13 @@ async def keep_files(db: Connection, claim: Claim, files: Sequence[Kept], result
     run, at = await own(db, claim)
     for each in files:
         await keep(db, run.id, claim.epoch, each.kind, each.name, each.content)
+    await write_result(db, run.id, result, at)
+
+
+async def write_result(db: Connection, run_id: UUID, result: Mapping[str, object], at: datetime) -> None:
+    """Write down what the kept files come to, over what was written before. The run is locked."""
     kept = {**result, "kept_at": at.isoformat()}
-    await db.execute("UPDATE agent_runs SET result = result || %s WHERE id = %s", (Jsonb(kept), run.id))
+    await db.execute("UPDATE agent_runs SET result = result || %s WHERE id = %s", (Jsonb(kept), run_id))
 
 
 async def end(db: Connection, claim: Claim, state: RunState, reason: str, *, is_our_fault: bool = False) -> Run:

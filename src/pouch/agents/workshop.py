@@ -78,6 +78,15 @@ class Workshop(Protocol):
         """What makes its sandboxes."""
         ...
 
+    @property
+    def disk(self) -> str:
+        """The name of the disk that workspaces lie on; empty when they end with their worker."""
+        ...
+
+    async def leftovers(self) -> Sequence[str]:
+        """The names of all places on that disk."""
+        ...
+
     async def facts(self) -> Mapping[str, object]:
         """What this machine can do, for the operator's page. Raises SandboxUnsafe when nothing may run here."""
         ...
@@ -87,7 +96,10 @@ class Workshop(Protocol):
         ...
 
     async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
-        """What a worker of this machine that is gone left of an attempt, with nothing running in it."""
+        """What a worker of this machine that is gone left of an attempt, with nothing running in it.
+
+        Raises PlaceInUse while that worker lives, SandboxFailed.
+        """
         ...
 
     async def fetch(self, sandbox: Sandbox, repository: Repository, branch: str, before: Before) -> Cloned:

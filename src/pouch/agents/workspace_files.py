@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pouch.agents.artifacts import ArtifactKind, content_of, newest
-from pouch.agents.journal import Journal
+from pouch.agents.journal import Note
 from pouch.agents.sandboxes.types import Cloned, Saved
 from pouch.agents.steps import Kept
 from pouch.agents.types import Run
@@ -55,11 +55,11 @@ def result_of(cloned: Cloned, saved: Saved) -> dict[str, object]:
     }
 
 
-def note_left_out(journal: Journal, saved: Saved) -> None:
+def note_left_out(note: Note, saved: Saved) -> None:
     """Say what of the workspace is not kept, and why."""
     if saved.withheld:
         text = f"Not kept, for a secret of the environment is in it: {_listed(saved.withheld)}."
-        journal.note("notice", code="secret_withheld", text=text)
+        note("notice", code="secret_withheld", text=text)
 
 
 def _listed(names: Sequence[str]) -> str:

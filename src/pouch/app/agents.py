@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 
 from pouch.agents import hooks, workers
 from pouch.agents.asking import Asking, agent_model
@@ -14,6 +16,7 @@ from pouch.agents.deploy_keys import open_key
 from pouch.agents.environments import PURPOSE, place_of
 from pouch.agents.forgetting import forget_old
 from pouch.agents.jobs import AgentJobs
+from pouch.agents.leftovers import Leftovers
 from pouch.agents.live import spending_words
 from pouch.agents.machine import Machine, address_check
 from pouch.agents.sandboxes.ssh import read_ssh
@@ -94,12 +97,19 @@ async def tend_runs(agents: Agents, db: Connection) -> None:
     await forget_old(db, agents.keep_days)
 
 
-async def sweep_sandboxes(machine: Machine, stop: asyncio.Event) -> None:
-    """Remove now and then what crashes left on this machine: nobody else can."""
+def leftovers_of(settings: Settings, database: Database, machine: Machine) -> Leftovers:
+    """What lies on this machine and nowhere else."""
+    return Leftovers(database, machine, partial(_place_of, seal_of(settings)))
+
+
+async def sweep_sandboxes(machine: Machine, stop: asyncio.Event, leftovers: Leftovers | None = None) -> None:
+    """Save now and then what lies on this machine and nowhere else, and remove what crashes left: nobody else can."""
     while not stop.is_set():
         try:
+            if leftovers is not None:
+                await leftovers.save_all()
             await machine.sweep()
-        except (PouchError, OSError) as error:
+        except (PouchError, OSError, psycopg.Error, PoolTimeout) as error:
             log.warning("sandboxes_not_swept", error=type(error).__name__, reason=str(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)

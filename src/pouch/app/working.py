@@ -13,7 +13,7 @@ from pouch.agents.jobs import AgentJobs
 from pouch.agents.losing import LosingJobs
 from pouch.agents.machine import Machine, machine_of
 from pouch.agents.schedules import ScheduleJobs
-from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, sweep_sandboxes, tend_runs, until_usable
+from pouch.app.agents import agent_jobs, asking_of, hook_seal_of, leftovers_of, sweep_sandboxes, tend_runs, until_usable
 from pouch.app.far_ends import test_models_url
 from pouch.app.letters import letter_templates
 from pouch.app.logs import configure_logs
@@ -123,7 +123,8 @@ async def _work(  # noqa: PLR0915 -- everything that a worker does, one by one
                     jobs.hold_back("publishing", is_usable)
                     shown = agents if lanes is None or "agents" in lanes else None
                     group.create_task(_open(machine, shown, is_usable, stop), name="worker of agents")
-                    group.create_task(sweep_sandboxes(machine, stop), name="places of agents")
+                    left = leftovers_of(settings, database, machine)
+                    group.create_task(sweep_sandboxes(machine, stop, left), name="places of agents")
                 watching = group.create_task(catalog.run(), name="catalog")
                 await jobs.run(stop)
                 watching.cancel()

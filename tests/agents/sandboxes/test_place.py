@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pouch.agents.sandboxes.bubblewrap import Bubblewrap
-from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
+from pouch.agents.sandboxes.errors import PlaceInUse, SandboxFailed, SandboxUnsafe
 from pouch.agents.sandboxes.place import mounts_below, run_program
 from pouch.agents.sandboxes.saving import save
 from pouch.agents.sandboxes.types import Capability, GatewayAccess, Probe, RunSpec
@@ -25,7 +25,8 @@ async def test_a_place_that_a_worker_left_behind_is_saved_and_destroyed(root: Pa
         await sandbox.bash("echo kept > kept.txt")
         await sandbox.sandbox.stop(0)
         other = Bubblewrap(root)
-        assert await other.adopt(SPEC, lambda _: None) is None, "its worker is alive"
+        with pytest.raises(PlaceInUse):
+            await other.adopt(SPEC, lambda _: None)
         # What a dead process no longer has.
         sandbox.sandbox.place.release()
 

@@ -16,7 +16,7 @@ from pouch.agents.sandboxes.arguments import ETC, bubblewrap_arguments
 from pouch.agents.sandboxes.cgroups import Group, Hierarchies, find_hierarchies
 from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
 from pouch.agents.sandboxes.host import HostSandbox, Launched, Outside
-from pouch.agents.sandboxes.place import Place, find_place, make_place, names_of_places, sweep_places
+from pouch.agents.sandboxes.place import Place, disk_of, find_place, make_place, names_of_places, sweep_places
 from pouch.agents.sandboxes.probing import probe_bubblewrap
 from pouch.agents.sandboxes.process import children_of, descendants_of, read_init_pid
 from pouch.agents.sandboxes.seccomp import seccomp_filter
@@ -47,6 +47,11 @@ class Bubblewrap:
         self._allow_unsafe = allow_unsafe
         self._probe: Probe | None = None
         self._hierarchies: Hierarchies | None = None
+
+    @property
+    def disk(self) -> str:
+        """The disk that its places lie on."""
+        return disk_of(self._root)
 
     async def probe(self) -> Probe:
         """Try what this machine can do; once in a process."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pouch.agents.sandboxes.errors import SandboxFailed, SandboxUnsafe
 from pouch.agents.sandboxes.host import HostSandbox, Launched, Outside
-from pouch.agents.sandboxes.place import Place, find_place, make_place, names_of_places, sweep_places
+from pouch.agents.sandboxes.place import Place, disk_of, find_place, make_place, names_of_places, sweep_places
 from pouch.agents.sandboxes.types import BackendName, Capability, Command, Notify, Probe, RunSpec
 from pouch.agents.sandboxes.visible import Sockets, environment, places, whole_argv
 
@@ -41,6 +41,11 @@ class Docker:
         self._image = image
         self._outside = outside or Outside()
         self._runtime = runtime
+
+    @property
+    def disk(self) -> str:
+        """The disk that its places lie on."""
+        return disk_of(self._root)
 
     async def probe(self) -> Probe:
         """Ask the daemon."""

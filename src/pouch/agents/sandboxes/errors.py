@@ -4,6 +4,7 @@ PouchError
 ├── Unavailable
 │   ├── SandboxUnsafe    this machine cannot isolate, and was not told to go on without
 │   └── SandboxFailed    it could not be made or started
+│       └── PlaceInUse   a living worker has it
 ├── InvalidInput
 │   └── SourceRefused    this repository may not be cloned
 └── CloneFailed          the repository's host or git said no
@@ -25,6 +26,10 @@ class SandboxFailed(Unavailable):
     """A sandbox, or a program in it, could not be started."""
 
     code = "sandbox_failed"
+
+
+class PlaceInUse(SandboxFailed):
+    """A worker that lives has the place, though it may not have the run any more: come again."""
 
 
 class SourceRefused(InvalidInput):

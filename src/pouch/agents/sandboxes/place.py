@@ -19,16 +19,19 @@ import shutil
 import stat
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from pouch.agents.sandboxes.accounts import Account, take_account
-from pouch.agents.sandboxes.errors import SandboxFailed
+from pouch.agents.sandboxes.errors import PlaceInUse, SandboxFailed
 from pouch.agents.sandboxes.types import Limits
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 SYSTEM = Path("/var/lib/pouch/agents")
 LOCK = "lock"
+DISK = "disk-name"
+"""A file beside the places."""
 PROGRAMS = "programs"
 """A copy of `agents/inside`."""
 SOURCE = "source"
@@ -77,6 +80,20 @@ def places_root(data_dir: Path) -> Path:
     return SYSTEM / hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:16]
 
 
+def disk_of(root: Path) -> str:
+    """A name for the disk that the places lie on, the same as long as it lasts, whatever its machine is called then."""
+    path = root / DISK
+    if not path.exists():
+        _make_root(root)
+        draft = root / f"{DISK}.{uuid.uuid4()}"
+        draft.write_text(str(uuid.uuid4()))
+        # Two processes may be here at once; the first one names it.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_text()
+
+
 async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) -> Place:
     """Make an empty place. Raises SandboxFailed."""
     assert NAME.fullmatch(name), name
@@ -84,10 +101,7 @@ async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) 
     account: Account | None = None
     lock: int | None = None
     try:
-        for parent in [*reversed(root.parents), root]:
-            if not parent.exists():
-                parent.mkdir(mode=0o711)
-                parent.chmod(0o711)
+        _make_root(root)
         folder.mkdir(mode=0o711)
         folder.chmod(0o711)
         lock = _lock(folder)
@@ -116,21 +130,33 @@ async def make_place(root: Path, name: str, limits: Limits, *, may_mount: bool) 
 
 
 async def find_place(root: Path, name: str) -> Place | None:
-    """A place that a worker left behind, mounted again where it was not any more.
+    """A place that a worker left behind, mounted again where it was not any more; None when there is none.
 
-    None when it holds nothing, or when its worker is alive.
+    Raises PlaceInUse when its worker is alive, or another sandbox of this machine has its account for now.
     """
     folder = root / name
     try:
         lock = _lock(folder)
+    except BlockingIOError:
+        raise PlaceInUse(f"The sandbox {name} is still in use.") from None
     except OSError:
         return None
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        account = take_account(set(), wanted=meta["uid"])
+        wanted = int(meta["uid"])
+    except (OSError, ValueError, KeyError):
+        os.close(lock)
+        return None
+    try:
+        account = take_account(set(), wanted=wanted)
+    except OSError:
+        os.close(lock)
+        raise PlaceInUse(f"The account of the sandbox {name} is in use.") from None
+    try:
         if not (folder / "disk/work").is_dir() and (folder / "image").exists():
             await run_program("mount", "-o", "loop,nodev,nosuid", str(folder / "image"), str(folder / "disk"))
-    except (OSError, ValueError, KeyError):
+    except OSError:
+        account.free()
         os.close(lock)
         return None
     place = Place(folder, account, _sockets(account), lock, bool(meta["has_quota"]))
@@ -186,6 +212,13 @@ async def sweep_places(root: Path, *, older_than_s: float) -> list[str]:
         finally:
             os.close(lock)
     return swept
+
+
+def _make_root(root: Path) -> None:
+    for parent in [*reversed(root.parents), root]:
+        if not parent.exists():
+            parent.mkdir(mode=0o711, exist_ok=True)
+            parent.chmod(0o711)
 
 
 async def _mount(folder: Path, limits: Limits, account: Account) -> bool:

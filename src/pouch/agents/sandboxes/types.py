@@ -237,6 +237,11 @@ class Backend(Protocol):
         """Which one it is."""
         ...
 
+    @property
+    def disk(self) -> str:
+        """The name of the disk that its places lie on; empty when they end with their worker."""
+        ...
+
     async def probe(self) -> Probe:
         """Try what this machine can do."""
         ...
@@ -248,7 +253,7 @@ class Backend(Protocol):
     async def adopt(self, spec: RunSpec, notify: Notify) -> Sandbox | None:
         """The place that a worker which is gone left behind, with nothing running in it; None when there is none.
 
-        For saving its work and destroying it.
+        For saving its work and destroying it. Raises PlaceInUse while its worker lives.
         """
         ...
 

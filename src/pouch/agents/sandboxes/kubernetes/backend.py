@@ -55,6 +55,11 @@ class Kubernetes:
         self._lookup = lookup
         self._links = Links(listen_host, cluster.relay_port)
 
+    @property
+    def disk(self) -> str:
+        """None: a pod's ends with its worker."""
+        return ""
+
     async def probe(self) -> Probe:
         """Ask the server what it is, and what we may do there."""
         found: list[Capability] = []
