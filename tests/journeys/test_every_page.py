@@ -76,6 +76,7 @@ async def things(pouch: RunningPouch) -> tuple[str, dict[str, str]]:
         reset, change = linked(pouch, EMAIL, "/reset/"), linked(pouch, "every.new.page@example.com", "/change-address/")
         mailbox = await alice.visit(f"/embedded/mailbox?to={EMAIL}")
         tasks = await places_of_tasks(pouch)
+        settings = await alice.visit("/settings")
         cookie = alice.client.cookies["pouch"]
     receipt = found(r"/billing/purchases/pur_\w+/receipt", billing)
     return cookie, {
@@ -90,6 +91,7 @@ async def things(pouch: RunningPouch) -> tuple[str, dict[str, str]]:
         "/billing/purchases/{id}/refund": receipt.removesuffix("/receipt") + "/refund",
         "/billing/ledger/{id}": found(r"/billing/ledger/line_\w+", billing),
         "/usage/{id}": found(r"/usage/gen_\w+", usage),
+        "/settings/devices/{device}/limit": found(r"/settings/devices/dev_\w+/limit", settings),
         "/keys/{key}/revoke": found(r"/keys/key_\w+/revoke", keys),
         "/reset/{token}": reset,
         "/change-address/{token}": change,

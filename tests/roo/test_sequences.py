@@ -58,6 +58,51 @@ async def test_what_an_editor_calls_is_in_the_usage_of_its_person(
     assert "Visual Studio Code" in usage.text
 
 
+async def test_an_editor_spends_no_more_than_its_person_lets_it(
+    stage: Stage, browser: Browser, extension: Extension, alice: Somebody
+) -> None:
+    """A loop ends at the limit of its program, whatever the credits; another program and free models go on."""
+    await signed_in(browser, extension)
+    page = f"/settings/devices/{extension.session_id}/limit"
+    assert page in (await browser.get("/settings")).text
+    assert (await browser.post(page, {"limit": "0.0005", "period": "day"})).status_code == 303
+    assert "May spend" in (await browser.get("/settings")).text
+    statuses = [(await extension.chat("pouch/paid")).status_code for _ in range(40)]
+    assert statuses == sorted(statuses)
+    assert {*statuses} == {200, 402}
+    refused = await extension.chat("pouch/paid")
+    assert refused.json()["error"]["metadata"]["limit_source"] == "key_limit"
+    assert "the limit of this key or signed-in program" in refused.json()["error"]["message"]
+    async with stage.database.transaction() as db:
+        rows = await db.execute("SELECT sum(charged_nanos) FROM usage_calls WHERE person_id = %s", (alice.person.id,))
+        spent = await rows.fetchone()
+    assert spent is not None
+    assert 0 < spent[0] <= 500_000
+    assert (await extension.chat("pouch/free")).status_code == 200
+    other = await signed_in(browser, Extension(extension.http))
+    assert (await other.chat("pouch/paid")).status_code == 200
+
+    raised = await browser.post(page, {"limit": "1", "period": "day"})
+    assert raised.status_code == 303
+    assert (await extension.chat("pouch/paid")).status_code == 200
+    assert (await browser.post(page, {"limit": "", "period": "day"})).status_code == 303
+    assert "May spend" not in (await browser.get("/settings")).text
+
+
+@pytest.mark.parametrize(
+    "form", [{"limit": "much"}, {"limit": "0"}, {"limit": "-1"}, {"limit": "5", "period": "year"}], ids=str
+)
+async def test_a_limit_that_is_none_is_refused_where_it_was_typed(
+    browser: Browser, extension: Extension, form: dict[str, str]
+) -> None:
+    await signed_in(browser, extension)
+    page = f"/settings/devices/{extension.session_id}/limit"
+    answer = await browser.post(page, form)
+    assert answer.status_code == 400
+    assert "field__error" in answer.text
+    assert "May spend" not in (await browser.get("/settings")).text
+
+
 async def test_after_a_switch_to_an_organization_its_credits_pay_and_its_usage_says_so(
     stage: Stage, browser: Browser, extension: Extension, alice: Somebody
 ) -> None:

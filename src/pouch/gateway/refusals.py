@@ -8,7 +8,7 @@ from pouch.ledger.operations import RefusalSource, Refused
 
 _WHOSE: dict[RefusalSource, str] = {
     "credits": "your credits",
-    "key_limit": "this key's limit",
+    "key_limit": "the limit of this key or signed-in program",
     "member_limit": "your limit in this organization",
     "organization_limit": "this organization's limit",
     "run_limit": "this run's cap",

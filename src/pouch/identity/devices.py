@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from pouch.identity.keys import hash_secret
 from pouch.identity.session_tokens import Claims
 from pouch.identity.types import Device, DeviceId, DeviceKind, Holder, OrganizationId, PersonId
 from pouch.ledger.blocks import block
+from pouch.ledger.limits import limits_of
 
 EDITOR_IDLE_DAYS = 30
 LIFETIME_DAYS: dict[DeviceKind, int] = {"editor": 365, "cli": 90, "static": 365}
@@ -183,7 +184,9 @@ async def list_devices(db: Connection, person_id: PersonId) -> list[Device]:
         """.encode(),
         (person_id,),
     )
-    return [Device(*row) for row in await rows.fetchall()]
+    found = await rows.fetchall()
+    limits = await limits_of(db, [row[0] for row in found])
+    return [replace(Device(*row), limit=next(iter(limits.get(row[0], [])), None)) for row in found]
 
 
 async def revoke_device(db: Connection, person_id: PersonId, device_id: DeviceId) -> bool:

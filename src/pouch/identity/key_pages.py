@@ -17,9 +17,9 @@ from pouch.base.money import ZERO, Money
 from pouch.identity.keyring import KeyRing
 from pouch.identity.keys import PERIOD_WORDS, add_key, find_key, list_keys, revoke_key
 from pouch.identity.letters import tell_key_made
+from pouch.identity.limit_forms import read_limit, read_period
 from pouch.identity.types import SCOPES, KeyId, OrganizationId, Scope
 from pouch.identity.verification import need_verified
-from pouch.ledger.books import Period
 from pouch.web.forms import read_form
 from pouch.web.pages import Web
 from pouch.web.problems import problem_of
@@ -81,7 +81,7 @@ class KeyPages:
         need_verified(viewer)
         form = await read_form(request)
         try:
-            limit, period = _limit(form.get("limit", "")), _period(form.get("period", "ever"))
+            limit, period = read_limit(form.get("limit", "")), read_period(form.get("period", "ever"))
             expires = _expiry(form.get("expires", ""), system_clock())
             # The same form again, after a reload or a second click, must not make a second key.
             key_id = KeyId(derived_id(f"key:{viewer.person_id}:{form.get('attempt') or new_id()}"))
@@ -153,23 +153,6 @@ class KeyPages:
             message=problem.text if problem else "",
             example_model=self._example_model(),
         )
-
-
-def _limit(text: str) -> Money | None:
-    text = text.strip().removeprefix("$")
-    if not text:
-        return None
-    try:
-        return Money.parse(text)
-    except ValueError:
-        raise InvalidInput(say("Write an amount in dollars such as 5 or 12.50."), field="limit") from None
-
-
-def _period(text: str) -> Period:
-    for period in PERIOD_WORDS:
-        if text == period:
-            return period
-    raise InvalidInput(say("Choose one of the periods."), field="period")
 
 
 def _expiry(days: str, now: datetime) -> datetime | None:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from pouch.base.database import Database
 from pouch.identity.closing import Farewell, Obstacle
+from pouch.identity.device_pages import DevicePages
 from pouch.identity.entrance import Entrance
 from pouch.identity.errors import VerificationNeeded
 from pouch.identity.export import Exporter
@@ -66,6 +67,7 @@ class IdentityPages:
                 obstacles=obstacles,
                 farewells=farewells,
             ),
+            DevicePages(web, means),
             KeyPages(web, database, keys, example_model, key_spending),
         )
 

@@ -13,18 +13,19 @@ from pouch.base.ids import read_id, show_id
 from pouch.base.languages import later, say
 from pouch.identity.browsers import browser_words
 from pouch.identity.closing import Farewell, Obstacle, close_account, find_obstacle
-from pouch.identity.devices import list_devices, revoke_device
+from pouch.identity.devices import list_devices
 from pouch.identity.entrance import Entrance
 from pouch.identity.errors import WrongPassword
 from pouch.identity.export import Exporter, export_account
 from pouch.identity.forms import Forms, go
+from pouch.identity.keys import PERIOD_WORDS
 from pouch.identity.links import pending_change
 from pouch.identity.means import Means
 from pouch.identity.moving import Moving
 from pouch.identity.people import get_person
 from pouch.identity.recovery import Recovery
 from pouch.identity.sessions import end_session_of, end_sessions, is_recent, list_sessions
-from pouch.identity.types import DeviceId, PersonId, SessionId
+from pouch.identity.types import PersonId, SessionId
 from pouch.ledger.accounts import balance
 from pouch.web.cookies import clear_cookie
 from pouch.web.forms import read_form
@@ -39,6 +40,7 @@ DONE = {
     "session": later("Signed out there."),
     "sessions": later("You are signed out everywhere else."),
     "device": later("That program is signed out."),
+    "limit": later("The program's limit is saved. It holds from its next call on."),
 }
 """What was just done, by the word in the address of the page."""
 
@@ -80,7 +82,6 @@ class SettingsPages:
             Route("/settings/password", self.change_password, methods=["POST"]),
             Route("/settings/sessions/end-others", self.end_others, methods=["POST"]),
             Route("/settings/sessions/{session}/end", self.end_session, methods=["POST"]),
-            Route("/settings/devices/{device}/end", self.end_device, methods=["POST"]),
             Route("/settings/export", self.export, methods=["GET"]),
             Route("/settings/delete", self.show_delete, methods=["GET"]),
             Route("/settings/delete", self.delete, methods=["POST"]),
@@ -100,6 +101,7 @@ class SettingsPages:
             "identity/settings.html",
             sessions=sessions,
             devices=devices,
+            period_words=PERIOD_WORDS,
             browser_words=browser_words,
             show_id=show_id,
             pending=pending,
@@ -153,17 +155,6 @@ class SettingsPages:
         async with self._database.transaction() as db:
             await end_session_of(db, PersonId(viewer.person_id), SessionId(session_id))
         return go("/settings?done=session")
-
-    async def end_device(self, request: Request) -> Response:
-        """Sign a program out: its tokens open nothing from now on."""
-        viewer = await self._web.signed_in(request)
-        device_id = read_id("dev", request.path_params["device"])
-        if device_id is None:
-            raise NotFound(say("There is no such program."))
-        async with self._database.transaction() as db:
-            await revoke_device(db, PersonId(viewer.person_id), DeviceId(device_id))
-        self._ended(PersonId(viewer.person_id))
-        return go("/settings?done=device#h-devices")
 
     async def end_others(self, request: Request) -> Response:
         """Sign out everywhere else."""

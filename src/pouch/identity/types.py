@@ -127,3 +127,5 @@ class Device:
     created_at: datetime
     seen_at: datetime | None
     expires_at: datetime
+    limit: Limit | None = None
+    """What it may spend."""
