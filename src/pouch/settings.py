@@ -272,6 +272,8 @@ class Agents(_Section):
     """Runs of one organization that are at work at once; further ones wait in line."""
     runs_at_once: Annotated[int, Field(ge=1, le=64)] = 4
     """Runs that one `pouch work` is at at once, whosever they are."""
+    fetch_max_s: Annotated[int, Field(ge=10, le=3600)] = 120
+    """How long fetching a repository may take. All branches come with their history, each time that a run begins."""
     keep_work_every_s: PositiveInt = 180
     """How often the work of a run is kept while it runs: a machine that is lost takes at most so much with it."""
     answer_days: PositiveInt = 7

@@ -9,6 +9,7 @@ from agents.local import refused
 from agents.shop import WAITS, WRITES, Shop
 from pouch.agents import wishes
 from pouch.agents.artifacts import list_artifacts, newest, read_whole
+from pouch.agents.jobs import AgentJobs
 from pouch.base.money import Money
 from pouch.catalog.agent_price import time_cost_nanos
 
@@ -131,6 +132,18 @@ async def test_a_repository_that_is_not_there_costs_nothing(shop: Shop) -> None:
     await shop.worker(shop.workshop(WRITES)).work_on(run.id)
     done = await house.run(run)
     assert (done.state, done.reason) == ("failed", "clone_failed")
+    assert await house.charged(run) == 0
+
+
+async def test_a_repository_that_takes_too_long_costs_nothing_and_says_so(shop: Shop) -> None:
+    """The operator says how long it may take (`[agents] fetch_max_s`)."""
+    house = shop.house
+    run = await house.start(repository=shop.repository)
+    worker = AgentJobs(house.database, shop.workshop(WRITES), gateway_url="http://127.0.0.1:9", fetch_max_s=0.0001)
+    await worker.work_on(run.id)
+    done = await house.run(run)
+    assert (done.state, done.reason) == ("failed", "start_timeout")
+    assert any("was not fetched within" in str(each.body.get("text")) for each in await shop.events(run))
     assert await house.charged(run) == 0
 
 

@@ -38,6 +38,8 @@ from pouch.agents.workspace_files import before_of, note_left_out
 from pouch.base.database import Database
 
 PREPARE_TIMEOUT_S = 120
+FETCH_MAX_S = 120
+"""How long fetching a repository may take, with all its branches, where the operator says nothing else."""
 SETUP_TIMEOUT_S = 600
 KEEP_EVERY_S = 180
 """A machine that is lost takes at most the work of so long with it."""
@@ -57,6 +59,7 @@ class Attempt:
         journal: Journal,
         *,
         keep_every_s: float = KEEP_EVERY_S,
+        fetch_max_s: float = FETCH_MAX_S,
     ) -> None:
         self._database = database
         self._workshop = workshop
@@ -65,6 +68,7 @@ class Attempt:
         self._place = place
         self._journal = journal
         self._keep_every_s = keep_every_s
+        self._fetch_max_s = fetch_max_s
         self._grip = Grip(database, taken.claim)
         self.pulse = Pulse(self._grip, taken.run)
         self._sandbox: Sandbox | None = None
@@ -132,7 +136,12 @@ class Attempt:
             place = self._place
             repository = Repository(run.repository, run.branch, password=place.password, ssh=place.ssh)
             fetching = self._workshop.fetch(sandbox, repository, run.work_branch, before)
-            cloned = await pulse.unless_ended(fetching, PREPARE_TIMEOUT_S)
+            try:
+                cloned = await pulse.unless_ended(fetching, self._fetch_max_s)
+            except TimeoutError:
+                text = f"The repository was not fetched within {self._fetch_max_s:g} seconds, as long as it may take."
+                self._journal.note("notice", code="start_timeout", text=text)
+                raise
         grip, journal, workshop = self._grip, self._journal, self._workshop
         self._keeper = keeper = Keeper(
             grip, journal, workshop, run, sandbox, cloned, secrets=(self._taken.secret, *place.secrets)

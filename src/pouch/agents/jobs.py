@@ -10,7 +10,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from pouch.agents import steps, workers
-from pouch.agents.attempt import KEEP_EVERY_S, Attempt
+from pouch.agents.attempt import FETCH_MAX_S, KEEP_EVERY_S, Attempt
 from pouch.agents.claiming import RUNNING_MAX, Taken, take
 from pouch.agents.journal import Journal
 from pouch.agents.lost import save_lost
@@ -57,6 +57,7 @@ class AgentJobs:
         place_of: PlaceOf = _nowhere_special,
         password_for: PasswordFor = _no_password,
         keep_every_s: float = KEEP_EVERY_S,
+        fetch_max_s: float = FETCH_MAX_S,
     ) -> None:
         self.worker_id = new_id()
         self._database = database
@@ -67,6 +68,7 @@ class AgentJobs:
         self._place_of = place_of
         self._password_for = password_for
         self._keep_every_s = keep_every_s
+        self._fetch_max_s = fetch_max_s
         self._attempts: dict[UUID, Attempt] = {}
         self._drains = False
 
@@ -104,8 +106,15 @@ class AgentJobs:
         if taken.after == "lost":
             await save_lost(self._database, self._workshop, taken, place, journal)
             return
-        every_s = self._keep_every_s
-        attempt = Attempt(self._database, self._workshop, taken, place, journal, keep_every_s=every_s)
+        attempt = Attempt(
+            self._database,
+            self._workshop,
+            taken,
+            place,
+            journal,
+            keep_every_s=self._keep_every_s,
+            fetch_max_s=self._fetch_max_s,
+        )
         self._attempts[run_id] = attempt
         try:
             await attempt.work(self._gateway_url)

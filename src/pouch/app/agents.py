@@ -86,6 +86,7 @@ def agent_jobs(settings: Settings, database: Database, outside: Outside, machine
         running_max=settings.file.agents.running_max,
         width=settings.file.agents.runs_at_once,
         keep_every_s=settings.file.agents.keep_work_every_s,
+        fetch_max_s=settings.file.agents.fetch_max_s,
         place_of=partial(_place_of, seal_of(settings)),
         password_for=outside.password_for,
     )

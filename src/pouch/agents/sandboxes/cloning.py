@@ -22,7 +22,7 @@ from pouch.agents.sandboxes.ssh import PORT, SshAddress, read_ssh
 from pouch.agents.sandboxes.types import Cloned, Command, Egress, Mount, Repository, Sandbox
 from pouch.agents.sandboxes.visible import program
 
-TIMEOUT_S = 600
+TIMEOUT_S = 3600
 ADDRESS_MAX = 1000
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9._~/+@-]+", re.ASCII)
