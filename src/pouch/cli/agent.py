@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -110,6 +110,47 @@ def say(
       pouch agent say alice@example.com 212 "Tabs, please."
     """
     typer.echo(asyncio.run(_say(email, run_id, text)))
+
+
+@agent.command("pause")
+def pause(
+    email: str, run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id (run_…) or its number.")]
+) -> None:
+    """Freeze a run. From then on its time costs nothing.
+
+    For example:
+
+      pouch agent pause alice@example.com 212
+    """
+    typer.echo(asyncio.run(_steer(email, run_id, "pause")))
+
+
+@agent.command("resume")
+def resume(
+    email: str, run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id (run_…) or its number.")]
+) -> None:
+    """Let a run go on that is paused, waits for an answer or for credits.
+
+    For example:
+
+      pouch agent resume alice@example.com 212
+    """
+    typer.echo(asyncio.run(_steer(email, run_id, "resume")))
+
+
+@agent.command("cap")
+def cap(
+    email: str,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id (run_…) or its number.")],
+    usd: Annotated[Money, typer.Argument(parser=Money.parse, metavar="USD", help="What it may cost at most.")],
+) -> None:
+    """Allow a run more, or less.
+
+    For example:
+
+      pouch agent cap alice@example.com 212 7.50
+    """
+    typer.echo(asyncio.run(_change_cap(email, run_id, usd)))
 
 
 @agent.command("workers")
@@ -237,6 +278,26 @@ async def _stop(email: str, text: str | None) -> str:
             return f"Stopped {await wishes.stop_all(db, person.organization_id)} runs."
         run = await wishes.stop(db, person.organization_id, await _run_id(db, person, text))
         return f"Run {run.number} is over." if run.is_over else f"Run {run.number} is being stopped."
+
+
+async def _steer(email: str, text: str, act: Literal["pause", "resume"]) -> str:
+    from pouch.agents import wishes
+
+    async with _database() as (_, database), database.transaction() as db:
+        person = await _person(db, email)
+        run_id = await _run_id(db, person, text)
+        wish = wishes.pause if act == "pause" else wishes.resume
+        run = await wish(db, person.organization_id, run_id)
+        return f"Run {run.number} is {run.state}; asked to {act}."
+
+
+async def _change_cap(email: str, text: str, most: Money) -> str:
+    from pouch.agents import wishes
+
+    async with _database() as (_, database), database.transaction() as db:
+        person = await _person(db, email)
+        run = await wishes.change_cap(db, person.organization_id, await _run_id(db, person, text), most)
+        return f"Run {run.number} may cost up to {run.cap}."
 
 
 async def _say(email: str, run_text: str, text: str) -> str:
