@@ -60,6 +60,11 @@ def note_left_out(note: Note, saved: Saved) -> None:
     if saved.withheld:
         text = f"Not kept, for a secret of the environment is in it: {_listed(saved.withheld)}."
         note("notice", code="secret_withheld", text=text)
+    if saved.branches:
+        note("notice", code="not_kept", text=f"Not kept, for they are other branches: {_listed(saved.branches)}.")
+    if saved.nested:
+        text = f"Not kept, for they are repositories of their own inside of this one: {_listed(saved.nested)}."
+        note("notice", code="not_kept", text=text)
 
 
 def _listed(names: Sequence[str]) -> str:

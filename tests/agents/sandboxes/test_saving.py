@@ -130,6 +130,22 @@ async def test_a_message_with_a_secret_is_not_kept_either(root: Path, tmp_path: 
     assert (subjects(saved), paths(saved), saved.withheld) == (["Work in progress"], ["first.txt"], ())
 
 
+async def test_branches_stashes_and_inner_repositories_that_are_not_kept_are_named(root: Path, tmp_path: Path) -> None:
+    source = repository(tmp_path / "sums", SUMS)
+    async with box(root) as sandbox:
+        base = await cloned(sandbox, source)
+        saved = await save(sandbox.sandbox, base, "agent/x", tmp_path / "first")
+        assert (saved.branches, saved.nested) == ((), ())
+        await works(
+            sandbox, "git checkout -qb side; echo s > side.txt; git add .; git commit -qm Side; git checkout -q -"
+        )
+        await works(sandbox, "git branch merged; echo y >> sums.py; git stash -q; mkdir inner; cd inner; git init -q")
+        await works(sandbox, "cd inner; echo n > n.txt; git add .; git commit -qm Inner; cd ..; echo z > z.txt")
+        saved = await save(sandbox.sandbox, base, "agent/x", tmp_path / "second")
+    assert (saved.branches, saved.nested) == (("side", "refs/stash"), ("inner",))
+    assert sorted(paths(saved)) == ["inner", "z.txt"]
+
+
 async def test_what_the_repository_shows_already_is_no_secret_in_it(root: Path, tmp_path: Path) -> None:
     """A password such as “postgres” must not take the work away."""
     source = repository(tmp_path / "sums", SUMS | {"compose.yaml": "image: postgres\n"})

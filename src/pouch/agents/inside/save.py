@@ -27,6 +27,7 @@ REPOSITORY = OUT / "repository.git"
 SESSION = Path("/home/agent/.pouch/session.json")
 SESSION_BYTES_MAX = 64 * 1024 * 1024
 NOTHING = f"0 {'0' * 40}"
+BRANCHES_MAX = 50
 COMMITS_MAX, FILES_MAX = 1000, 10_000
 
 
@@ -85,6 +86,7 @@ def main(base: str, branch: str, message: str) -> None:
             _add(tar, "session.json", SESSION.read_bytes())
         figures = {"base_sha": base, "head_sha": head, "was_unfinished": is_unfinished, "files": _files(base, head)}
         figures["withheld"] = withheld[:FILES_MAX]
+        figures |= {"branches": _other_branches(), "nested": _nested(base, head)}
         _add(tar, "result.json", json.dumps(figures | {"commits": _commits(base, head)}).encode())
 
 
@@ -98,6 +100,33 @@ def _head() -> str | None:
     )
     sha = done.stdout.strip()
     return sha if sha and git("rev-list", "--objects", "--max-count=1", sha, check=False) else None
+
+
+def _other_branches() -> list[str]:
+    """Branches of the agent's, and its stash, with commits that the one which is kept does not have."""
+    refs = _in_work("for-each-ref", "--format=%(refname)", "refs/heads", "refs/stash").split()
+    return [
+        ref.removeprefix("refs/heads/")
+        for ref in refs[:BRANCHES_MAX]
+        if _in_work("rev-list", "--max-count=1", ref, "--not", "HEAD", "--remotes").strip()
+    ]
+
+
+def _nested(base: str, head: str) -> list[str]:
+    """Repositories inside of the workspace, of which git keeps nothing but the id of a commit."""
+    before = _entries("ls-tree", "-r", base)
+    found = [
+        path
+        for path, entry in _entries("ls-tree", "-r", head).items()
+        if entry.startswith("160000") and before.get(path) != entry
+    ]
+    return [path.encode(errors="surrogateescape").decode(errors="replace") for path in found[:BRANCHES_MAX]]
+
+
+def _in_work(*words: str) -> str:
+    words = ("/usr/bin/git", "--git-dir", f"{WORK}/.git", *words)
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    return done.stdout if done.returncode == 0 else ""
 
 
 def _leave_made(head: str) -> None:

@@ -116,6 +116,8 @@ def _read(result: bytes, branch: str, into: Path) -> Saved:
         commits=tuple(SavedCommit(each.sha, each.subject) for each in found.commits),
         was_unfinished=found.was_unfinished,
         withheld=tuple(found.withheld),
+        branches=tuple(found.branches),
+        nested=tuple(found.nested),
     )
 
 
@@ -138,6 +140,8 @@ class _Result(BaseModel):
     files: list[_File]
     commits: list[_Commit]
     withheld: list[str] = Field(default_factory=list)
+    branches: list[str] = Field(default_factory=list)
+    nested: list[str] = Field(default_factory=list)
 
 
 def _there(path: Path) -> Path | None:

@@ -338,3 +338,7 @@ class Saved:
     """Whether work that the agent had not committed was added as the last commit."""
     withheld: tuple[str, ...] = ()
     """Files that are not in it, or not as the agent left them, because they hold a secret."""
+    branches: tuple[str, ...] = ()
+    """Other branches of the agent's, and its stash, with commits that are not in it."""
+    nested: tuple[str, ...] = ()
+    """Repositories inside of the workspace, whose files are not in it."""
