@@ -181,7 +181,7 @@ async def test_a_credited_purchase_is_not_touched_again(shop: Shop) -> None:
         "UPDATE cards_intents SET metadata = '{}'",
         "UPDATE cards_intents SET metadata = jsonb_set(metadata, '{organization}', '\"org_other\"')",
         "UPDATE cards_intents SET customer_id = NULL",
-        "UPDATE payment_customers SET stripe_id = 'cus_other'",
+        "UPDATE payment_purchases SET customer = 'cus_other'",
         "UPDATE payment_purchases SET amount_nanos = amount_nanos * 2",
     ],
 )
