@@ -6,7 +6,7 @@ import pytest
 
 from agents.house import House
 from agents.shop import WAITS, Shop
-from pouch.agents import wishes
+from pouch.agents import steps, wishes
 from pouch.agents.errors import Fenced
 from pouch.agents.losing import STARTS_MAX, LosingJobs
 from pouch.agents.types import Run
@@ -110,6 +110,21 @@ async def test_a_paused_run_gives_up_its_place_when_others_wait_for_one(shop: Sh
     await working
     paused = await house.run(run)
     assert (paused.state, paused.is_live, paused.result["files_changed"]) == ("paused", False, 1)
+
+
+async def test_a_lost_run_that_waits_for_its_own_machine_takes_no_place_from_those_that_rest(house: House) -> None:
+    lost, claim = await house.running()
+    async with house.database.transaction() as db:
+        await db.execute(
+            "UPDATE agent_runs SET due_at = now() - interval '1 hour', lease_until = now() - interval '1 hour' "
+            "WHERE id = %s",
+            (lost.id,),
+        )
+    async with house.database.transaction() as db:
+        assert await steps.is_place_needed(db, claim)
+    await LosingJobs(house.database).lose_all()
+    async with house.database.transaction() as db:
+        assert not await steps.is_place_needed(db, claim)
 
 
 async def _live_keys(house: House, run: Run) -> int:

@@ -97,11 +97,14 @@ async def wait_for_answer(db: Connection, claim: Claim) -> bool:
 
 
 async def is_place_needed(db: Connection, _claim: Claim) -> bool:
-    """Whether a run is due and no worker came for it: all of their places are taken."""
+    """Whether a run is due and no worker came for it: all of their places are taken.
+
+    What was lost and waits to be saved may wait for its own machine, so it says nothing of places.
+    """
     rows = await db.execute(
         """
         SELECT EXISTS (SELECT 1 FROM agent_runs
-                        WHERE due_at < clock_timestamp() - make_interval(secs => %(overdue)s)
+                        WHERE due_at < clock_timestamp() - make_interval(secs => %(overdue)s) AND state <> 'stopping'
                           AND (lease_until IS NULL
                                OR lease_until < clock_timestamp() - make_interval(secs => %(overdue)s)))
         """,
