@@ -17,9 +17,6 @@ from support.pouch import RunningPouch, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
-DOCS = ("credits", "buying-credits", "first-call", "charges", "errors")
-PATHS = ("/", "/pricing", "/provider", "/provider/pouch/paid", "/docs", *(f"/docs/{name}" for name in DOCS))
-
 TOML = """
 [embedded]
 models = true
@@ -35,16 +32,6 @@ context_window = 1000
 max_tokens = 100
 price = { input = "PRICE", output = "2" }
 """
-
-
-async def test_every_public_page_is_presentable(pouch: RunningPouch, chromium: Browser) -> None:
-    async with browsing(chromium, pouch) as (page, complaints):
-        for path in PATHS:
-            answer = await page.goto(path)
-            assert answer
-            assert answer.status == 200
-            await assert_presentable(page)
-        assert complaints == []
 
 
 async def test_a_stranger_finds_a_model_by_keyboard(pouch: RunningPouch, chromium: Browser) -> None:

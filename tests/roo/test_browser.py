@@ -155,19 +155,13 @@ async def test_the_pages_look_right(
     await telling.say(NOON + 5, "Looks good, thanks", about="user_feedback")
     await telling.share()
     state = extension.state
+    # As they are without much on them tests/journeys/test_every_page.py looks at them.
     pages = {
-        "connect": "/connect",
-        "editor-sign-in": extension.page(),
-        "editor-sign-up": extension.page("/extension/provider-sign-up"),
         "unknown-editor": f"/extension/sign-in?state={state}&auth_redirect=odd-editor%3A%2F%2Fsome.body",
-        "cli-sign-in": f"/cli/sign-in?state={state}&callback=http%3A%2F%2F127.0.0.1%3A49152%2Fcallback",
         "cli-failed": "/cli/sign-in?error=missing-token&message=x",
-        "settings": "/settings",
         "tasks": "/tasks",
         "no-task": "/tasks?q=submarine",
         "task": f"/task/{telling.task_id}",
-        "delete-all": "/tasks/delete",
-        "task-settings": "/tasks/settings",
         "organization": f"/organizations/{show_id('org', harbor.id)}/editors",
     }
     async with visiting(stage, alice) as (page, complaints):
