@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 import httpx
 
 from pouch.embedded.ends import FILE, Ends
+from support.commands import run_commands
 from support.postgres import quick_folder
 from support.prepared import copy_prepared
 
@@ -27,12 +28,6 @@ STOP_TIMEOUT_S = 120
 COMMAND_TIMEOUT_S = 120
 POLL_S = 0.02
 READY = "Pouch is ready: "
-IN_TURN = """
-import json, sys
-from pouch.cli import app
-for words in json.loads(sys.argv[1]):
-    app(words, prog_name="pouch", standalone_mode=False)
-"""
 FIRST = re.compile(r"The first person opens, once: (\S+)")
 
 ChildName = Literal["serve", "work", "postgres"]
@@ -200,12 +195,21 @@ class RunningPouch:
         input: str = "",  # noqa: A002 -- subprocess's own word
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run an operator's command to its end, whatever its code."""
-        return self._run(command(*arguments), self.environment | dict(environment or {}), input)
+        """Run an operator's command to its end, whatever its code, as a shell would."""
+        return subprocess.run(
+            command(*arguments),
+            cwd=self.folder,
+            env=self.environment | dict(environment or {}),
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
 
     def does(self, *arguments: str, input: str = "") -> str:  # noqa: A002 -- the same
         """Run an operator's command that must succeed: what it printed."""
-        done = self.cli(*arguments, input=input)
+        done = run_commands(arguments, environment=self.environment, folder=self.folder, typed=input)
         assert done.returncode == 0, f"pouch {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -214,8 +218,7 @@ class RunningPouch:
         commands = [["user", "add", email, "--password-stdin"], ["key", "add", email, "test"]]
         if usd:
             commands.insert(1, ["grant", email, usd, "--key", f"first {email}", "--note", "To begin with"])
-        # In one process: starting Python takes longer than any of them.
-        done = self._run([sys.executable, "-P", "-c", IN_TURN, json.dumps(commands)], self.environment, password)
+        done = run_commands(*commands, environment=self.environment, folder=self.folder, typed=password)
         assert done.returncode == 0, f"{email} could not be added: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout.split()[-1]
 
@@ -237,18 +240,6 @@ class RunningPouch:
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = json.loads(answer.text)
         return found
-
-    def _run(self, words: list[str], environment: dict[str, str], typed: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words,
-            cwd=self.folder,
-            env=environment,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
 
     def _is_ready(self) -> bool:
         assert self._process is not None
