@@ -109,6 +109,8 @@ async def test_a_payment_in_one_tab_is_seen_in_the_other(open_site: OpenSite) ->
         await _streams(site, 1)
         started = await elsewhere.post("/billing/purchases", data={"amount_usd": "10", "attempt": str(uuid4())})
         await expect(page.get_by_text("Not paid yet")).to_be_visible()
+        # It was drawn when the purchase was begun, and again when its payment page was there: the dialog knows of both.
+        await expect(page.locator("#buy")).to_contain_text("You began to buy $10.00")
         await page.get_by_role("main").get_by_role("link", name="Buy Credits").click()
         await expect(page.get_by_role("dialog")).to_contain_text("You began to buy $10.00 and have not paid.")
         await expect(page.get_by_role("dialog").get_by_label("Another amount")).to_be_hidden()
