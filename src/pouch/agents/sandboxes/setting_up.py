@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from pouch.agents.sandboxes.errors import SandboxFailed
+from pouch.agents.sandboxes.running import run_to_end
 from pouch.agents.sandboxes.types import Command, Ending, Sandbox
 from pouch.agents.sandboxes.visible import program
 
@@ -45,15 +46,7 @@ async def set_up(sandbox: Sandbox, commands: Sequence[str], timeout_s: float) ->
 async def note_made(sandbox: Sandbox) -> None:
     """Write down what a set-up made, so that it is not saved as the agent's work. Raises SandboxFailed."""
     # Only a clone may write the base; nothing of the repository runs here either.
-    process = await sandbox.execute(Command(program("made"), "clone", NOTE_TIMEOUT_S))
-    said = bytearray()
-    try:
-        await process.end_input()
-        async for piece in process.output():
-            said += piece.data[: 4096 - len(said)]
-        ending = await process.wait()
-    except BaseException:
-        await process.kill()
-        raise
-    if ending.code or ending.reason != "exited":
-        raise SandboxFailed(f"What the set-up made could not be noted: {said.decode(errors='replace').strip()[-400:]}")
+    done = await run_to_end(sandbox, Command(program("made"), "clone", NOTE_TIMEOUT_S))
+    if done.ending.code or done.ending.reason != "exited":
+        said = (done.out + done.err).decode(errors="replace")
+        raise SandboxFailed(f"What the set-up made could not be noted: {said.strip()[-400:]}")
