@@ -9,10 +9,12 @@ from uuid import uuid4
 import hypothesis
 import psycopg
 import pytest
+from playwright.async_api import Browser
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pouch.migrate import migrate
+from support.chromium import alone_in, open_chromium
 from support.postgres import at_database as at_database  # noqa: PLC0414 -- also for conftests below
 from support.postgres import throwaway_postgres
 from support.prepared import begin_session, end_session
@@ -125,3 +127,16 @@ async def db(shared_database_url: str) -> AsyncIterator[AsyncConnection[TupleRow
     connecting = AsyncConnection.connect(shared_database_url, options="-c timezone=UTC")
     async with await connecting as connection, connection.transaction(force_rollback=True):
         yield connection
+
+
+@pytest.fixture(scope="module")
+async def driven_chromium() -> AsyncIterator[Browser]:
+    async with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def chromium(driven_chromium: Browser) -> AsyncIterator[Browser]:
+    """A browser with nobody in it yet: `await chromium.new_context()`."""
+    async with alone_in(driven_chromium) as browser:
+        yield browser

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from admin.office import Office, opened
 from journeys.browsing import REPORT_VIOLATIONS
 from pouch.base.money import Money
 from support.cards import serving
-from support.chromium import open_chromium
 from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -23,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 @asynccontextmanager
 async def visited(
-    database_url: str, folder: Path, *, scheme: Literal["light", "dark"] = "light", width: int = 1280
+    chromium: Browser, database_url: str, folder: Path, *, scheme: Literal["light", "dark"] = "light", width: int = 1280
 ) -> AsyncIterator[tuple[Office, Page, list[str]]]:
     """The office, a tab, and what the browser complained of."""
     complaints: list[str] = []
@@ -36,11 +35,10 @@ async def visited(
         async with (
             opened(database_url, folder, port=listener.getsockname()[1]) as office,
             serving(office.app, listener),
-            open_chromium() as chromium,
-        ):
-            context = await chromium.new_context(
+            await chromium.new_context(
                 base_url=office.settings.url, color_scheme=scheme, viewport={"width": width, "height": 844}
-            )
+            ) as context,
+        ):
             await context.add_init_script(REPORT_VIOLATIONS)
             context.on("console", note)
             context.on("weberror", lambda error: complaints.append(str(error.error)))
@@ -57,9 +55,11 @@ async def look(page: Page, path: str, name: str) -> None:
     await assert_presentable(page, name)
 
 
-async def test_what_went_back_is_presentable_to_the_operator_and_the_buyer(database_url: str, tmp_path: Path) -> None:
+async def test_what_went_back_is_presentable_to_the_operator_and_the_buyer(
+    chromium: Browser, database_url: str, tmp_path: Path
+) -> None:
     """All pages of the desk are looked at by the journeys, on a whole Pouch."""
-    async with visited(database_url, tmp_path) as (office, page, complaints):
+    async with visited(chromium, database_url, tmp_path) as (office, page, complaints):
         shop = office.shop
         first, second = await shop.buy("25.00"), await shop.buy("40.00", "second")
         await shop.spend("30")
@@ -78,8 +78,10 @@ async def test_what_went_back_is_presentable_to_the_operator_and_the_buyer(datab
         assert complaints == []
 
 
-async def test_the_operator_refunds_with_the_keyboard_alone(database_url: str, tmp_path: Path) -> None:
-    async with visited(database_url, tmp_path) as (office, page, complaints):
+async def test_the_operator_refunds_with_the_keyboard_alone(
+    chromium: Browser, database_url: str, tmp_path: Path
+) -> None:
+    async with visited(chromium, database_url, tmp_path) as (office, page, complaints):
         purchase = await office.shop.buy("25.00")
         await sign_in(office, page, "olga")
         await page.goto(f"/admin/purchases?q={purchase.number}")
@@ -94,8 +96,10 @@ async def test_the_operator_refunds_with_the_keyboard_alone(database_url: str, t
         assert (await office.shop.has()).posted == Money.parse("15")
 
 
-async def test_the_buyer_takes_the_unused_part_back_in_two_clicks(database_url: str, tmp_path: Path) -> None:
-    async with visited(database_url, tmp_path, width=390) as (office, page, complaints):
+async def test_the_buyer_takes_the_unused_part_back_in_two_clicks(
+    chromium: Browser, database_url: str, tmp_path: Path
+) -> None:
+    async with visited(chromium, database_url, tmp_path, width=390) as (office, page, complaints):
         purchase = await office.shop.buy("25.00")
         await office.shop.spend("5.50")
         await sign_in(office, page, "alice")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pouch.app.corked import CorkedProtocol
+from pouch.app.corked import Corked, CorkedProtocol
 from support.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -95,3 +95,34 @@ async def test_a_long_answer_waits_for_a_reader_that_is_slow() -> None:
         await asyncio.sleep(0.2)
         assert len(sent) < len(pieces)
         assert await reader.readexactly(sum(map(len, pieces))) == b"".join(pieces)
+
+
+async def test_a_caller_who_leaves_before_what_was_kept_is_sent_is_no_error() -> None:
+    """The connection is gone by the loop's next turn: there is nobody to send to, and nothing went wrong."""
+    loop = asyncio.get_running_loop()
+    gone, errors = asyncio.Event(), list[dict[str, Any]]()
+
+    class Leaving(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvloop calls it
+            self.corked = Corked(transport, loop)
+
+        def data_received(self, data: bytes) -> None:
+            self.corked.abort()
+            self.corked.write(b"too late")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            loop.call_soon(gone.set)
+
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    server = await loop.create_server(Leaving, "127.0.0.1", 0)
+    try:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(ASK)
+        async with asyncio.timeout(10):
+            await gone.wait()
+        writer.close()
+    finally:
+        server.close()
+        loop.set_exception_handler(before)
+    assert errors == []

@@ -1,7 +1,7 @@
 """The money pages in real Chromium: with and without script, light and dark, wide and narrow, by keyboard alone."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from billing.site import OpenSite
 from billing.visiting import visited
@@ -30,15 +30,17 @@ async def _buy_ten_dollars(page: Page) -> None:
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-async def test_credits_are_bought_from_the_top_right_corner(open_site: OpenSite, script: bool) -> None:
+async def test_credits_are_bought_from_the_top_right_corner(
+    open_site: OpenSite, chromium: Browser, script: bool
+) -> None:
     """The strict policy lets the form lead to the checkout and nowhere else, and says nothing on the way."""
-    async with visited(open_site, script=script) as (_, page, complaints):
+    async with visited(chromium, open_site, script=script) as (_, page, complaints):
         await _buy_ten_dollars(page)
         assert complaints == []
 
 
-async def test_every_page_is_presentable(open_site: OpenSite) -> None:
-    async with visited(open_site) as (site, page, complaints):
+async def test_every_page_is_presentable(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site) as (site, page, complaints):
         for path in ("/", "/billing", "/billing/buy", "/usage"):
             await page.goto(path)
             await assert_presentable(page)
@@ -59,9 +61,9 @@ async def test_every_page_is_presentable(open_site: OpenSite) -> None:
         assert complaints == []
 
 
-async def test_a_busy_account_is_presentable(open_site: OpenSite) -> None:
+async def test_a_busy_account_is_presentable(open_site: OpenSite, chromium: Browser) -> None:
     """Many calls of several models, one purchase under way, and the page of a call."""
-    async with visited(open_site) as (site, page, complaints), site.browser() as elsewhere:
+    async with visited(chromium, open_site) as (site, page, complaints), site.browser() as elsewhere:
         await site.give("alice", "20")
         alice = site.people["alice"]
         async with site.database.transaction() as db:
@@ -90,8 +92,8 @@ async def test_a_busy_account_is_presentable(open_site: OpenSite) -> None:
         assert complaints == []
 
 
-async def test_without_script_every_choice_and_second_step_is_there(open_site: OpenSite) -> None:
-    async with visited(open_site, script=False) as (site, page, complaints), site.browser() as elsewhere:
+async def test_without_script_every_choice_and_second_step_is_there(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, script=False) as (site, page, complaints), site.browser() as elsewhere:
         await site.give("alice", "20")
         alice = site.people["alice"]
         async with site.database.transaction() as db:
@@ -115,8 +117,8 @@ async def test_without_script_every_choice_and_second_step_is_there(open_site: O
         assert complaints == []
 
 
-async def test_everything_can_be_done_by_keyboard(open_site: OpenSite) -> None:
-    async with visited(open_site) as (_, page, _complaints):
+async def test_everything_can_be_done_by_keyboard(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site) as (_, page, _complaints):
         await page.goto("/billing")
         await page.locator("#balance").focus()
         await page.keyboard.press("Enter")
@@ -130,8 +132,8 @@ async def test_everything_can_be_done_by_keyboard(open_site: OpenSite) -> None:
         await expect(page.locator("#balance")).to_be_focused()
 
 
-async def test_an_amount_that_is_refused_stays_in_its_field(open_site: OpenSite) -> None:
-    async with visited(open_site, width=390) as (_, page, _complaints):
+async def test_an_amount_that_is_refused_stays_in_its_field(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, width=390) as (_, page, _complaints):
         await page.goto("/billing/buy")
         await page.get_by_label("Another amount").fill("3")
         await page.get_by_role("button", name="Continue to payment").click()
@@ -140,9 +142,9 @@ async def test_an_amount_that_is_refused_stays_in_its_field(open_site: OpenSite)
         await assert_presentable(page)
 
 
-async def test_a_form_of_another_site_is_refused(open_site: OpenSite) -> None:
+async def test_a_form_of_another_site_is_refused(open_site: OpenSite, chromium: Browser) -> None:
     """Another host name on the same machine posts to Pouch: no cookie, no purchase, a plain refusal."""
-    async with visited(open_site) as (site, page, _complaints):
+    async with visited(chromium, open_site) as (site, page, _complaints):
         form = (
             f'<form method="post" action="{site.settings.url}/billing/purchases"><input name="amount_usd" value="10">'
         )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from billing.site import OpenSite, Site
 from billing.visiting import visited
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.timeout(400)]
 CHARGES = 'fee_percent = "4.4"\nfee_fixed_usd = "0.30"\ntax = "fixed"\ntax_percent = "20"\ntax_name = "VAT"'
 
 
-async def test_the_money_pages_are_used_and_look_right(open_site: OpenSite) -> None:
-    async with visited(open_site, payments=CHARGES) as (site, page, complaints):
+async def test_the_money_pages_are_used_and_look_right(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, payments=CHARGES) as (site, page, complaints):
         code = await prepare(site)
         await page.goto("/billing/buy")
         await expect(page.get_by_text("VAT 20 %").first).to_be_attached()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from billing.site import OpenSite, Site
 from billing.visiting import visited
@@ -32,9 +32,9 @@ async def _shows(page: Page, balance: str) -> None:
     await expect(page.locator("#balance")).to_have_text(f"Available {balance}")
 
 
-async def test_two_tabs_share_one_stream_and_both_show_the_new_balance(open_site: OpenSite) -> None:
+async def test_two_tabs_share_one_stream_and_both_show_the_new_balance(open_site: OpenSite, chromium: Browser) -> None:
     """Whichever tab holds the stream: when it closes, the other takes over."""
-    async with visited(open_site, sells=False) as (site, first, complaints):
+    async with visited(chromium, open_site, sells=False) as (site, first, complaints):
         await first.goto("/billing")
         await _streams(site, 1)
         second = await first.context.new_page()
@@ -50,8 +50,8 @@ async def test_two_tabs_share_one_stream_and_both_show_the_new_balance(open_site
         assert complaints == []
 
 
-async def test_a_tab_that_opens_later_is_told_what_the_others_know(open_site: OpenSite) -> None:
-    async with visited(open_site, sells=False) as (site, first, _):
+async def test_a_tab_that_opens_later_is_told_what_the_others_know(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, sells=False) as (site, first, _):
         await first.goto("/billing")
         await site.give("alice", "2.50")
         await _shows(first, "$2.50")
@@ -68,8 +68,10 @@ async def test_a_tab_that_opens_later_is_told_what_the_others_know(open_site: Op
         assert site.streams.size == 1
 
 
-async def test_a_hidden_browser_listens_to_nothing_and_comes_back_up_to_date(open_site: OpenSite) -> None:
-    async with visited(open_site, sells=False) as (site, page, _):
+async def test_a_hidden_browser_listens_to_nothing_and_comes_back_up_to_date(
+    open_site: OpenSite, chromium: Browser
+) -> None:
+    async with visited(chromium, open_site, sells=False) as (site, page, _):
         await page.goto("/billing")
         await _streams(site, 1)
         await page.evaluate(HIDE, True)
@@ -80,8 +82,8 @@ async def test_a_hidden_browser_listens_to_nothing_and_comes_back_up_to_date(ope
         assert site.streams.size == 1
 
 
-async def test_new_lines_and_calls_are_offered_and_not_forced(open_site: OpenSite) -> None:
-    async with visited(open_site, sells=False) as (site, page, _):
+async def test_new_lines_and_calls_are_offered_and_not_forced(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, sells=False) as (site, page, _):
         harbor = site.people["alice"].organization_id
         async with site.database.transaction() as db:
             await write(db, a_call(harbor, held="0", ended=datetime.now(UTC) - timedelta(hours=1)))
@@ -102,9 +104,9 @@ async def test_new_lines_and_calls_are_offered_and_not_forced(open_site: OpenSit
         await expect(page.get_by_role("cell", name="b/newer").first).to_be_visible()
 
 
-async def test_a_payment_in_one_tab_is_seen_in_the_other(open_site: OpenSite) -> None:
+async def test_a_payment_in_one_tab_is_seen_in_the_other(open_site: OpenSite, chromium: Browser) -> None:
     """Alice begins to buy elsewhere: Billing draws itself again, and its dialog knows of it."""
-    async with visited(open_site) as (site, page, complaints), site.browser() as elsewhere:
+    async with visited(chromium, open_site) as (site, page, complaints), site.browser() as elsewhere:
         await page.goto("/billing")
         await _streams(site, 1)
         started = await elsewhere.post("/billing/purchases", data={"amount_usd": "10", "attempt": str(uuid4())})
@@ -126,8 +128,8 @@ async def test_a_payment_in_one_tab_is_seen_in_the_other(open_site: OpenSite) ->
         assert complaints == []
 
 
-async def test_what_was_typed_is_not_lost(open_site: OpenSite) -> None:
-    async with visited(open_site) as (site, page, _), site.browser() as elsewhere:
+async def test_what_was_typed_is_not_lost(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site) as (site, page, _), site.browser() as elsewhere:
         await site.give("alice", "1.00", "first")
         await page.goto("/billing")
         await page.get_by_label("From", exact=True).fill("2026-11-01")
@@ -139,8 +141,8 @@ async def test_what_was_typed_is_not_lost(open_site: OpenSite) -> None:
         await expect(page.get_by_text("Not paid yet")).to_be_hidden()
 
 
-async def test_the_purchases_own_page_follows_it(open_site: OpenSite) -> None:
-    async with visited(open_site) as (site, page, _), site.browser() as elsewhere:
+async def test_the_purchases_own_page_follows_it(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site) as (site, page, _), site.browser() as elsewhere:
         started = await elsewhere.post("/billing/purchases", data={"amount_usd": "10", "attempt": str(uuid4())})
         await page.goto("/billing")
         await page.get_by_role("link", name="Continue to payment").first.click()
@@ -153,8 +155,8 @@ async def test_the_purchases_own_page_follows_it(open_site: OpenSite) -> None:
         await expect(page.get_by_role("heading", level=1)).to_have_text("Your credits are here")
 
 
-async def test_without_the_stream_nothing_is_broken(open_site: OpenSite) -> None:
-    async with visited(open_site, sells=False) as (site, page, _):
+async def test_without_the_stream_nothing_is_broken(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, sells=False) as (site, page, _):
         await page.route("**/events?**", lambda route: route.fulfill(status=503))
         await page.goto("/billing")
         await site.give("alice", "2.50")

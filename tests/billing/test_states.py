@@ -1,7 +1,7 @@
 """What a page does when it is not simply looked at: no network, less movement, paper, and no mouse."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from billing.site import OpenSite
 from billing.visiting import visited
@@ -24,8 +24,8 @@ OF_REACH = """
 PATHS = ("/", "/billing", "/billing/buy", "/usage")
 
 
-async def test_who_is_offline_is_told_and_who_comes_back_is_not(open_site: OpenSite) -> None:
-    async with visited(open_site, width=390) as (_, page, complaints):
+async def test_who_is_offline_is_told_and_who_comes_back_is_not(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, width=390) as (_, page, complaints):
         await page.goto("/billing")
         notice = page.get_by_text("You are offline.")
         await expect(notice).to_be_hidden()
@@ -38,16 +38,16 @@ async def test_who_is_offline_is_told_and_who_comes_back_is_not(open_site: OpenS
         assert [each for each in complaints if "/events" not in each] == []
 
 
-async def test_nothing_moves_for_whoever_wants_less_of_it(open_site: OpenSite) -> None:
-    async with visited(open_site) as (_, page, _complaints):
+async def test_nothing_moves_for_whoever_wants_less_of_it(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site) as (_, page, _complaints):
         await page.emulate_media(reduced_motion="reduce")
         for path in PATHS:
             await page.goto(path)
             assert await page.evaluate(MOVES) == [], path
 
 
-async def test_a_receipt_on_paper_is_the_sheet_alone(open_site: OpenSite) -> None:
-    async with visited(open_site, scheme="dark") as (_, page, _complaints):
+async def test_a_receipt_on_paper_is_the_sheet_alone(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, scheme="dark") as (_, page, _complaints):
         await buy(page)
         await page.get_by_role("link", name="Receipt").first.click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Receipt 1")
@@ -58,9 +58,9 @@ async def test_a_receipt_on_paper_is_the_sheet_alone(open_site: OpenSite) -> Non
         assert await page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
 
 
-async def test_every_act_of_a_page_is_in_reach_of_the_keyboard(open_site: OpenSite) -> None:
+async def test_every_act_of_a_page_is_in_reach_of_the_keyboard(open_site: OpenSite, chromium: Browser) -> None:
     """All that can be pressed has its place in the order of Tab, and shows when it has the focus."""
-    async with visited(open_site) as (_, page, _complaints):
+    async with visited(chromium, open_site) as (_, page, _complaints):
         for path in PATHS:
             await page.goto(path)
             assert await page.evaluate(OF_REACH) == [], path

@@ -1,7 +1,7 @@
 """Auto top-up and cards in real Chromium: set up from the ⚡, switched off, another card, the bank asks."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from billing.site import OpenSite, Site
 from billing.visiting import visited
@@ -46,9 +46,11 @@ async def work(site: Site) -> None:
             await topups.charging.charge(attempt_id)
 
 
-async def test_auto_top_up_from_the_lightning_to_the_receipt_and_off_again(open_site: OpenSite) -> None:
+async def test_auto_top_up_from_the_lightning_to_the_receipt_and_off_again(
+    open_site: OpenSite, chromium: Browser
+) -> None:
     """A card, the ⚡ dialog with the charge it would make, the charge, its row, its receipt; then off."""
-    async with visited(open_site) as (site, page, complaints):
+    async with visited(chromium, open_site) as (site, page, complaints):
         await site.give("alice", "7")
         await page.goto("/billing")
         await page.locator("#balance").click()
@@ -85,9 +87,9 @@ async def test_auto_top_up_from_the_lightning_to_the_receipt_and_off_again(open_
         assert complaints == []
 
 
-async def test_a_changed_amount_is_shown_again_before_it_is_charged(open_site: OpenSite) -> None:
+async def test_a_changed_amount_is_shown_again_before_it_is_charged(open_site: OpenSite, chromium: Browser) -> None:
     """The dialog said $20.00; with $50.00 typed, nothing is charged until the person has seen that."""
-    async with visited(open_site, script=False) as (site, page, complaints):
+    async with visited(chromium, open_site, script=False) as (site, page, complaints):
         await site.give("alice", "7")
         await add_card(page)
         await page.goto("/billing/auto-top-up")
@@ -104,8 +106,8 @@ async def test_a_changed_amount_is_shown_again_before_it_is_charged(open_site: O
         assert [each for each in complaints if "409" not in each] == []
 
 
-async def test_what_cannot_work_is_said_beside_its_field(open_site: OpenSite) -> None:
-    async with visited(open_site, width=390) as (_, page, _complaints):
+async def test_what_cannot_work_is_said_beside_its_field(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site, width=390) as (_, page, _complaints):
         await add_card(page)
         await page.goto("/billing/auto-top-up")
         await page.get_by_label("At most in a month").fill("10")
@@ -116,8 +118,8 @@ async def test_what_cannot_work_is_said_beside_its_field(open_site: OpenSite) ->
         await assert_presentable(page, "top-up-390-field-error")
 
 
-async def test_cards_are_changed_and_removed(open_site: OpenSite) -> None:
-    async with visited(open_site) as (_, page, complaints):
+async def test_cards_are_changed_and_removed(open_site: OpenSite, chromium: Browser) -> None:
+    async with visited(chromium, open_site) as (_, page, complaints):
         await add_card(page)
         await add_card(page, "5555 5555 5555 4444")
         await page.goto("/billing")
@@ -143,9 +145,9 @@ async def test_a_card_change_takes_the_password_of_the_last_minutes(open_site: O
         assert (await alice.post("/billing/auto-top-up/off")).headers["location"] == "/billing/auto-top-up?done=off"
 
 
-async def test_the_bank_confirms_what_it_would_not_pay_unasked(open_site: OpenSite) -> None:
+async def test_the_bank_confirms_what_it_would_not_pay_unasked(open_site: OpenSite, chromium: Browser) -> None:
     """The bank wants its customer: paused, a link by mail, the bank's question, and the rule is on again."""
-    async with visited(open_site) as (site, page, complaints):
+    async with visited(chromium, open_site) as (site, page, complaints):
         await site.give("alice", "7")
         await add_card(page, "4000 0027 6000 3184")
         await page.goto("/billing/auto-top-up")

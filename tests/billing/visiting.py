@@ -5,17 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from playwright.async_api import ConsoleMessage, Page
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 from billing.site import OpenSite, Site
 from journeys.browsing import REPORT_VIOLATIONS
 from support.cards import serving
-from support.chromium import open_chromium
 from support.going import goes_again
 
 
 @asynccontextmanager
 async def visited(
+    chromium: Browser,
     open_site: OpenSite,
     *,
     script: bool = True,
@@ -36,14 +36,13 @@ async def visited(
         async with (
             open_site(port=listener.getsockname()[1], sells=sells, payments=payments) as site,
             serving(site.app, listener),
-            open_chromium() as chromium,
-        ):
-            context = await chromium.new_context(
+            await chromium.new_context(
                 base_url=site.settings.url,
                 color_scheme=scheme,
                 java_script_enabled=script,
                 viewport={"width": width, "height": 844},
-            )
+            ) as context,
+        ):
             await context.add_cookies([{"name": "pouch", "value": "alice", "url": site.settings.url}])
             await context.add_init_script(REPORT_VIOLATIONS)
             context.on("console", note)

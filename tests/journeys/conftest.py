@@ -1,11 +1,9 @@
 """A whole Pouch for the journeys, and the browser of whoever walks them."""
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
-from playwright.async_api import Browser
 
-from support.chromium import open_chromium
 from support.pouch import RunningPouch
 
 LOG_CHARACTERS = 20_000
@@ -43,9 +41,3 @@ def new_pouch() -> Iterator[RunningPouch]:
     """A Pouch that nobody has used yet."""
     with RunningPouch() as running:
         yield running
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with open_chromium() as browser:
-        yield browser

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from journeys.browsing import REPORT_VIOLATIONS
 from pouch.base.ids import show_id
@@ -18,17 +18,16 @@ from roo.extension import Extension, Telling
 from roo.test_history import ASKED, NOON, tell_a_task
 from routes.stage import Somebody, Stage
 from support.cards import uses_sdk
-from support.chromium import open_chromium
 from support.looks import assert_presentable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, uses_sdk]
 
 
 @asynccontextmanager
-async def visiting(stage: Stage, who: Somebody | None) -> AsyncIterator[tuple[Page, list[str]]]:
+async def visiting(chromium: Browser, stage: Stage, who: Somebody | None) -> AsyncIterator[tuple[Page, list[str]]]:
     complaints: list[str] = []
-    async with open_chromium() as chromium:
-        context = await chromium.new_context(base_url=stage.settings.url, viewport={"width": 1280, "height": 900})
+    viewport: ViewportSize = {"width": 1280, "height": 900}
+    async with await chromium.new_context(base_url=stage.settings.url, viewport=viewport) as context:
         if who:
             cookie = {"name": cookie_name(stage.settings), "value": who.cookie, "url": stage.settings.url}
             await context.add_cookies([cookie])  # type: ignore[list-item]  # playwright's own name for it
@@ -43,8 +42,10 @@ async def telling(http: httpx.AsyncClient, alice: Somebody) -> Telling:
     return Telling(Extension(http, jwt=alice.opens["token"], client_token=alice.opens["client"]))
 
 
-async def test_somebody_signed_out_signs_in_on_the_way(stage: Stage, alice: Somebody, extension: Extension) -> None:
-    async with visiting(stage, None) as (page, _):
+async def test_somebody_signed_out_signs_in_on_the_way(
+    chromium: Browser, stage: Stage, alice: Somebody, extension: Extension
+) -> None:
+    async with visiting(chromium, stage, None) as (page, _):
         await page.goto(extension.page())
         await page.get_by_label("E-mail").fill(alice.email)
         await page.get_by_label("Password").fill("correct horse battery")
@@ -56,10 +57,10 @@ async def test_somebody_signed_out_signs_in_on_the_way(stage: Stage, alice: Some
 
 
 async def test_an_editor_that_came_in_is_signed_out_under_settings(
-    stage: Stage, alice: Somebody, extension: Extension
+    chromium: Browser, stage: Stage, alice: Somebody, extension: Extension
 ) -> None:
     """The whole way: the editor's page, the address it is called with, its work, Settings, and its end at once."""
-    async with visiting(stage, alice) as (page, complaints):
+    async with visiting(chromium, stage, alice) as (page, complaints):
         await page.goto(extension.page())
         await page.get_by_role("button", name="Sign in Visual Studio Code").click()
         callback_url = await page.locator("[data-callback-url]").get_attribute("data-callback-url")
@@ -81,7 +82,9 @@ async def test_an_editor_that_came_in_is_signed_out_under_settings(
     assert (await extension.chat()).status_code == 401
 
 
-async def test_a_terminal_that_listens_gets_its_token(stage: Stage, http: httpx.AsyncClient, alice: Somebody) -> None:
+async def test_a_terminal_that_listens_gets_its_token(
+    chromium: Browser, stage: Stage, http: httpx.AsyncClient, alice: Somebody
+) -> None:
     """As the command line does: a small server at a free port, which then sends the browser on."""
     state = "fedcba9876543210fedcba9876543210"
     heard: list[str] = []
@@ -99,7 +102,7 @@ async def test_a_terminal_that_listens_gets_its_token(stage: Stage, http: httpx.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with await asyncio.start_server(answer, sock=listener) as server:
             port = server.sockets[0].getsockname()[1]
-            async with visiting(stage, alice) as (page, complaints):
+            async with visiting(chromium, stage, alice) as (page, complaints):
                 callback = quote(f"http://127.0.0.1:{port}/callback", safe="")
                 await page.goto(f"/cli/sign-in?state={state}&callback={callback}")
                 await assert_presentable(page, "cli-sign-in")
@@ -115,10 +118,13 @@ async def test_a_terminal_that_listens_gets_its_token(stage: Stage, http: httpx.
 
 
 async def test_a_task_is_found_shared_seen_by_a_stranger_and_deleted(
-    stage: Stage, alice: Somebody, telling: Telling
+    chromium: Browser, stage: Stage, alice: Somebody, telling: Telling
 ) -> None:
     await tell_a_task(telling)
-    async with visiting(stage, alice) as (page, complaints), visiting(stage, None) as (strangers, _):
+    async with (
+        visiting(chromium, stage, alice) as (page, complaints),
+        visiting(chromium, stage, None) as (strangers, _),
+    ):
         await page.goto("/tasks")
         await page.get_by_label("Search your tasks").fill("brush")
         await page.get_by_role("button", name="Search").click()
@@ -140,6 +146,7 @@ async def test_a_task_is_found_shared_seen_by_a_stranger_and_deleted(
 
 
 async def test_the_pages_look_right(
+    chromium: Browser,
     stage: Stage,
     alice: Somebody,
     telling: Telling,
@@ -164,7 +171,7 @@ async def test_the_pages_look_right(
         "task": f"/task/{telling.task_id}",
         "organization": f"/organizations/{show_id('org', harbor.id)}/editors",
     }
-    async with visiting(stage, alice) as (page, complaints):
+    async with visiting(chromium, stage, alice) as (page, complaints):
         for name, address in pages.items():
             await page.goto(address)
             await assert_presentable(page, name)

@@ -61,7 +61,7 @@ async def faults_in_sight(page: Page, rules: Sequence[str] = ()) -> list[str]:
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
     only: Mapping[str, object] = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
-    found = await page.evaluate(VIOLATIONS, {"preload": False, "resultTypes": ["violations"], **only})
+    found = await page.evaluate(VIOLATIONS, {"preload": False, "iframes": False, "resultTypes": ["violations"], **only})
     faults = [f"{each['id']} at {each['target']}" for each in found]
     if await page.evaluate(OVERFLOW) != 0:
         faults.append("sticks out to the side")

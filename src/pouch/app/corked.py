@@ -38,7 +38,8 @@ class Corked(asyncio.Transport):
 
     def _send(self) -> None:
         kept, self._kept, self._kept_bytes = self._kept, [], 0
-        if kept:
+        # Who left in the meantime gets nothing, and a transport that is closed refuses to be written to.
+        if kept and not self._transport.is_closing():
             self._transport.write(kept[0] if len(kept) == 1 else b"".join(kept))
 
     def close(self) -> None:
