@@ -1,6 +1,7 @@
 """What every test may ask for: a real Postgres with Pouch's tables, empty."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from playwright.async_api import Browser
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from pouch.base.cycles import look_seldom
 from pouch.migrate import migrate
 from support.chromium import alone_in, open_chromium
 from support.postgres import at_database as at_database  # noqa: PLC0414 -- also for conftests below
@@ -24,6 +26,7 @@ SLOW = ("journeys", "kills", "scale", "agents", "payments", "topups", "billing",
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    look_seldom()
     if not hasattr(config, "workerinput"):
         begin_session()
 
@@ -42,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return SLOW.index(room) if room in SLOW else len(SLOW)
 
     items.sort(key=turn)
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves live as long as the process: collections need not look through thousands of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -97,7 +106,7 @@ def new_database(postgres_url: str, template_database: str) -> Iterator[Callable
 
         def make() -> str:
             name = f"pouch_test_{uuid4().hex[:12]}"
-            server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+            server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY file_copy')
             made.append(name)
             return at_database(postgres_url, name)
 
@@ -116,7 +125,7 @@ def database_url(new_database: Callable[[], str]) -> str:
 def shared_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     name = f"pouch_shared_{uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY file_copy')
         yield at_database(postgres_url, name)
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

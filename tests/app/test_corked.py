@@ -106,11 +106,11 @@ async def test_a_caller_who_leaves_before_what_was_kept_is_sent_is_no_error() ->
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvloop calls it
             self.corked = Corked(transport, loop)
 
-        def data_received(self, data: bytes) -> None:
+        def data_received(self, _data: bytes) -> None:
             self.corked.abort()
             self.corked.write(b"too late")
 
-        def connection_lost(self, exc: Exception | None) -> None:
+        def connection_lost(self, _error: Exception | None) -> None:
             loop.call_soon(gone.set)
 
     before = loop.get_exception_handler()

@@ -16,7 +16,7 @@ def payments_database(postgres_url: str, template_database: str) -> Iterator[str
     """One database for all these tests, because making a hundred takes longer than all that is done in them."""
     name = f"pouch_payments_{uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY file_copy')
         yield make_conninfo(postgres_url, dbname=name)
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -164,7 +164,7 @@ FILES = {
 def stage_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     name = f"pouch_routes_{uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY file_copy')
         yield at_database(postgres_url, name)
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -26,6 +26,7 @@ from pouch.base.database import Connection, Database
 from pouch.embedded.cards.app import CardProcessor
 from pouch.embedded.cards.faults import Faults
 from pouch.embedded.cards.place import Desk, Place
+from support.plain import TRUSTS_NOBODY
 
 MOUNTED_AT = "/embedded/cards"
 SECRET_KEY = "sk_test_fixture"
@@ -149,7 +150,10 @@ async def card_processor(
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{MOUNTED_AT}"
-        async with Database(database_url, name="cards-test") as database, httpx.AsyncClient(trust_env=False) as browser:
+        async with (
+            Database(database_url, name="cards-test") as database,
+            httpx.AsyncClient(verify=TRUSTS_NOBODY, trust_env=False) as browser,
+        ):
             place = Place(
                 secret_key=SECRET_KEY,
                 webhook_secret=WEBHOOK_SECRET,

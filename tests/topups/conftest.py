@@ -15,7 +15,7 @@ from topups.till import OpenTill, Till, till_on
 def topups_database(postgres_url: str, template_database: str) -> Iterator[str]:
     name = f"pouch_topups_{uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY file_copy')
         yield make_conninfo(postgres_url, dbname=name)
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -18,6 +18,7 @@ from pouch.app.metrics import Figures, metrics_served
 from pouch.app.pages import SignedInPrograms, pages
 from pouch.app.process import Process, database_url
 from pouch.app.root import Root
+from pouch.base.cycles import look_seldom
 from pouch.base.database import Database
 from pouch.base.ids import new_id
 from pouch.catalog.snapshot import Catalog
@@ -46,8 +47,6 @@ GRACE_S = 8
 REQUESTS_MAX = 20_000
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
-GC_AFTER = 20_000
-"""How many objects are made before the collector looks for cycles."""
 
 
 def serve(settings: Settings) -> None:
@@ -79,9 +78,7 @@ async def _serve(settings: Settings) -> None:
         # Most of what was built until now lives as long as the process: collections need not look through it each time.
         gc.collect()
         gc.freeze()
-        # A call makes many objects and hardly a cycle: at the usual 700 the collector looks through the same ones at
-        # nearly every call, which is 9 of 150 µs.
-        gc.set_threshold(GC_AFTER, 20, 20)
+        look_seldom()
         await _Server(config, application.before_stop).serve()
 
 

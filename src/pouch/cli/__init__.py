@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from pouch.base.cycles import look_seldom
 from pouch.base.errors import PouchError
 from pouch.cli import accounts, agent, catalog, config, ledger, migrate, payments, sandbox, serve, up, voucher, work
 from pouch.cli.tokens import token
@@ -40,6 +41,7 @@ app.add_typer(sandbox.sandbox, name="sandbox")
 
 def main() -> None:
     """Run the command line. Exit code 0: done, 1: refused, 2: cannot be used like this."""
+    look_seldom()
     try:
         app(prog_name="pouch")
     except (PouchError, AlreadyRunning, PostgresUnavailable) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateError, meta, select_autoescape
 
 from pouch.base import languages
+from pouch.base.compiled import compiled_templates
 
 SUBJECT_CHARACTERS_MAX = 200
 _SUBJECT = "Subject:"
@@ -50,6 +51,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
+            bytecode_cache=compiled_templates(),
         )
         made = self._environment
         made.policies["ext.i18n.trimmed"] = True

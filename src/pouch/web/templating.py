@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pouch import __version__
+from pouch.base.compiled import compiled_templates
 from pouch.base.languages import gettext, language, ngettext
 from pouch.settings import Settings
 from pouch.web.assets import Assets
@@ -27,6 +28,7 @@ def environment(settings: Settings, assets: Assets, folders: Sequence[tuple[str,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=compiled_templates(),
     )
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it

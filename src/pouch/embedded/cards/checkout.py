@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from pouch.base.clock import Clock
+from pouch.base.compiled import compiled_templates
 from pouch.base.database import Connection, Database
 from pouch.base.errors import Conflict, InvalidInput, NotFound, PouchError
 from pouch.embedded.cards import sessions, store
@@ -44,6 +45,7 @@ class HostedPage:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            bytecode_cache=compiled_templates(),
         )
         self._templates.filters["cents"] = cents
         assets = Assets()
