@@ -113,10 +113,18 @@ class Stage:
     password_hash: str
     session_tokens: SessionTokens
     assets: Assets = field(default_factory=Assets)
+    regulars: dict[tuple[str, bool, bool], Somebody] = field(default_factory=dict)
 
-    async def somebody(self, *, verified: bool = True, operator: bool = False) -> Somebody:
-        """A new person."""
-        email, session_id = f"person-{next(_numbers)}@harbor.example", SessionId(new_id())
+    async def regular(self, part: str, *, verified: bool = True, operator: bool = False) -> Somebody:
+        """The same person each time for this part in a test, for whoever only looks."""
+        who = part, verified, operator
+        if who not in self.regulars:
+            self.regulars[who] = await self.somebody(part, verified=verified, operator=operator)
+        return self.regulars[who]
+
+    async def somebody(self, part: str = "person", *, verified: bool = True, operator: bool = False) -> Somebody:
+        """A new person, whose address begins with their part in the test."""
+        email, session_id = f"{part}-{next(_numbers)}@harbor.example", SessionId(new_id())
         async with self.database.transaction() as db:
             # Somebody who could run agents, seen a moment ago.
             await show(db, derived_id("worker"), "test", {}, 4)
