@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from pouch.base.database import Connection
 from pouch.base.ids import derived_id, new_id
 from pouch.base.money import ZERO, Money
-from pouch.ledger.accounts import balance, open_account, open_receivable
+from pouch.ledger.accounts import SYSTEM_ACCOUNT_IDS, balance, open_account, open_receivable
 from pouch.ledger.blocks import block
 from pouch.ledger.check import check
 from pouch.ledger.errors import PostingMismatch, Refusal
@@ -90,6 +90,19 @@ async def test_a_known_hold_with_other_content_is_a_mismatch(db: Connection) -> 
         await post(db, [other])
 
 
+async def test_a_hold_is_its_owners_alone(db: Connection) -> None:
+    """Somebody else neither places it again nor pays for it, whatever id they name."""
+    alice, bob = await account_with(db, "5"), await account_with(db, "5")
+    hold = hold_of(alice, "2")
+    await post(db, [hold])
+    his = type(hold)(hold.id, bob, nanos("2"))
+    again, paid = await post_batch(db, [his, Capture(his, nanos("1"))])
+    assert isinstance(again, Mismatch)
+    assert isinstance(paid, Mismatch)
+    assert (await balance(db, bob)).available == Money.parse("5")
+    assert (await balance(db, alice)).held == Money.parse("2")
+
+
 async def test_a_capture_is_repeatable_and_another_cost_is_a_mismatch(db: Connection) -> None:
     alice = await account_with(db, "5")
     hold = hold_of(alice, "2")
@@ -108,6 +121,7 @@ async def test_a_cost_above_the_hold_takes_what_is_available_and_the_operator_be
     assert await post(db, [Capture(mine, nanos("4"))]) == [Captured(nanos("3"), nanos("1"))]
     has = await balance(db, alice)
     assert (has.posted, has.held, has.available) == (Money.parse("2"), Money.parse("2"), ZERO)
+    assert await borne(db) == nanos("1")
     assert await check(db) == []
 
 
@@ -391,3 +405,11 @@ async def test_the_time_of_a_transfer_is_that_of_its_turn(database_url: str) -> 
         await grant(early, alice, Money.parse("1"), key="early", note="")
         await early.commit()
         assert await check(late) == []
+
+
+async def borne(db: Connection) -> int:
+    """What the operator bore so far in this transaction, in nano-dollars."""
+    rows = await db.execute(
+        "SELECT amount_nanos FROM ledger_transfers WHERE debit_account_id = %s", (SYSTEM_ACCOUNT_IDS["overrun"],)
+    )
+    return sum(amount for (amount,) in await rows.fetchall())

@@ -64,7 +64,8 @@ async def test_a_code_becomes_promotional_credits_with_the_operators_note(db: Co
 
 
 async def test_fifty_redeem_a_single_use_code_at_once_and_one_gets_it(database_url: str) -> None:
-    async with Database(database_url, size_max=20) as database:
+    together = asyncio.Barrier(50)
+    async with Database(database_url, size_max=50) as database:
         async with database.transaction() as db:
             _, code = await make(db, FIVE, made_by="test")
             everybody = [await account_with(db, "0") for _ in range(50)]
@@ -72,6 +73,7 @@ async def test_fifty_redeem_a_single_use_code_at_once_and_one_gets_it(database_u
         async def one(organization_id: UUID) -> bool:
             try:
                 async with database.transaction() as db:
+                    await together.wait()
                     await take(db, code, organization_id)
             except CodeNotGood:
                 return False
@@ -86,13 +88,15 @@ async def test_fifty_redeem_a_single_use_code_at_once_and_one_gets_it(database_u
 
 async def test_one_form_sent_fifty_times_at_once_redeems_once(database_url: str) -> None:
     """Each of them is told that it worked."""
-    async with Database(database_url, size_max=20) as database:
+    together = asyncio.Barrier(50)
+    async with Database(database_url, size_max=50) as database:
         async with database.transaction() as db:
             _, code = await make(db, replace(FIVE, uses_max=100, per_person_max=100), made_by="test")
             alice = await account_with(db, "0")
 
         async def one() -> Redemption:
             async with database.transaction() as db:
+                await together.wait()
                 return await take(db, code, alice, attempt="the form")
 
         told = await asyncio.gather(*(one() for _ in range(50)))
