@@ -9,7 +9,7 @@ from payments.shop import ALICE, OpenShop, Pouch, Shop
 from pouch.base.errors import InvalidInput, NotAllowed, TooManyRequests
 from pouch.base.ids import new_id
 from pouch.base.money import Money
-from pouch.payments import purchases
+from pouch.payments import customers
 from pouch.payments.checkout import UNPAID_PER_HOUR_MAX, Checkout
 from pouch.payments.errors import AttemptReused, ProcessorRefused
 from pouch.payments.purchases import add_purchase, find_purchase, list_purchases
@@ -177,10 +177,10 @@ async def test_a_customer_that_is_gone_is_replaced_by_another(shop: Shop) -> Non
 async def test_what_was_begun_with_a_former_customer_still_credits(shop: Shop) -> None:
     early = await shop.start("10.00", "early")
     async with shop.database.transaction() as db:
-        known = await purchases.find_customer(db, shop.alice, "embedded")
+        known = await customers.find_customer(db, shop.alice, "embedded")
         assert known is not None
-        assert await purchases.forget_customer(db, shop.alice, "embedded", known)
-        assert not await purchases.forget_customer(db, shop.alice, "embedded", known)
+        assert await customers.forget_customer(db, shop.alice, "embedded", known)
+        assert not await customers.forget_customer(db, shop.alice, "embedded", known)
     await shop.start("10.00", "late")
     await shop.pay(early)
     found = await shop.pouch.sync.purchase(early.id)

@@ -8,7 +8,7 @@ from payments.far_end import FarEnd
 from payments.shop import ALICE, Pouch, Shop
 from pouch.base.errors import InvalidInput
 from pouch.base.money import Money
-from pouch.payments import disputes, purchases, suspensions
+from pouch.payments import customers, disputes, purchases, suspensions
 from pouch.payments.reconciling import Reconciling
 from pouch.topups.errors import CardRefused, Suspended
 from topups.till import ALWAYS_ASKS, FAILS_LATER, MASTERCARD, Till, wish
@@ -303,7 +303,7 @@ async def test_where_even_the_look_is_refused_an_attempt_stays_unknown_and_the_o
     await till.spend("6")
     await lose_answer(till)
     async with till.shop.database.transaction() as db:
-        known = await purchases.find_customer(db, till.alice, "embedded")
+        known = await customers.find_customer(db, till.alice, "embedded")
     await till.shop.change("UPDATE payment_purchases SET customer = 'cus_of_the_other_account'")
     await till.work()
     await till.ask_for("50")

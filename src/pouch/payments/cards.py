@@ -18,7 +18,7 @@ from pouch.base.database import Connection, Database
 from pouch.base.ids import read_id
 from pouch.jobs import claims
 from pouch.mail import outbox
-from pouch.payments import card_rows, card_tests, closings, purchases
+from pouch.payments import card_rows, card_tests, closings, customers
 from pouch.payments.card_rows import CardSetup
 from pouch.payments.card_tests import TriedCard
 from pouch.payments.checkout import SESSION_LEFT_S_MIN, SESSION_LIFE_S, START_TIMEOUT_S, Checkout
@@ -198,7 +198,7 @@ class Cards:
         method = await self._processor.find_method(method_id)
         async with self._database.transaction() as db:
             known = await card_rows.find_method(db, mode, method.id)
-            owner = await purchases.owner_of_customer(db, mode, method.customer) if method.customer else None
+            owner = await customers.owner_of_customer(db, mode, method.customer) if method.customer else None
             if known is None and owner is None:
                 return False
             if owner is None:

@@ -16,7 +16,7 @@ from pouch.base.errors import InvalidInput, TooManyRequests
 from pouch.base.languages import say
 from pouch.base.money import NANOS_PER_CENT, Money
 from pouch.mail.outbox import address
-from pouch.payments import card_rows, card_tests, closings, purchases
+from pouch.payments import card_rows, card_tests, closings, customers, purchases
 from pouch.payments.charges import Charges
 from pouch.payments.errors import (
     AttemptReused,
@@ -205,7 +205,7 @@ class Checkout:
         lost but tidiness.
         """
         async with self._database.transaction() as db:
-            known, email, number = await purchases.add_customer(db, organization_id, processor.mode, email)
+            known, email, number = await customers.add_customer(db, organization_id, processor.mode, email)
         end = f":{number}" if number else ""
         if known is not None:
             return known, end
@@ -213,13 +213,13 @@ class Checkout:
             organization_id=organization_id, email=email, key=f"cust:{organization_id}{end}"
         )
         async with self._database.transaction() as db:
-            return await purchases.store_customer(db, organization_id, processor.mode, made), end
+            return await customers.store_customer(db, organization_id, processor.mode, made), end
 
     async def _forget_customer(self, processor: Processor, organization_id: UUID, customer: str) -> None:
         """Its cards went with it. What was begun with it still belongs to it: each purchase keeps its own."""
         async with self._database.transaction() as db:
             await card_rows.lock_cards(db, organization_id)
-            if await purchases.forget_customer(db, organization_id, processor.mode, customer):
+            if await customers.forget_customer(db, organization_id, processor.mode, customer):
                 await card_rows.remove_all(db, organization_id, processor.mode)
                 _log.error("customer_replaced", organization=str(organization_id), customer=customer)
 
