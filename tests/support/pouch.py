@@ -1,5 +1,6 @@
 """A whole Pouch that really runs: `pouch up` as a process of its own, on a data folder and a port of its own."""
 
+import fcntl
 import json
 import os
 import random
@@ -32,6 +33,8 @@ FIRST = re.compile(r"The first person opens, once: (\S+)")
 
 ChildName = Literal["serve", "work", "postgres"]
 T = TypeVar("T")
+
+_chance = random.SystemRandom()  # hypothesis seeds the other one
 
 
 class Funds(NamedTuple):
@@ -266,16 +269,24 @@ def until(holds: Callable[[], T | None], *, what: str, timeout_s: float = 30, lo
 
 
 def quiet_port() -> int:
-    """A free loopback port that the system gives to nobody by itself, so that it is still ours after a restart."""
+    """A free loopback port that nobody else gets, neither from the system nor from here, while this process lives.
+
+    It is still ours after a restart of what listens there, and before its first start, which takes seconds.
+    """
+    folder = Path(tempfile.gettempdir()) / "pouch-ports"
+    folder.mkdir(exist_ok=True)
     while True:
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        port = _chance.randint(20_000, 32_000)
+        lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            os.close(lock)
+            continue
+        return port  # the lock ends with this process
 
 
 def _child_name(arguments: list[bytes]) -> ChildName | None:
