@@ -273,7 +273,7 @@ def quiet_port() -> int:
 
     It is still ours after a restart of what listens there, and before its first start, which takes seconds.
     """
-    folder = Path(tempfile.gettempdir()) / "pouch-ports"
+    folder = Path(tempfile.gettempdir()) / f"pouch-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     while True:
         port = _chance.randint(20_000, 32_000)
