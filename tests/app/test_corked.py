@@ -92,6 +92,7 @@ async def test_a_long_answer_waits_for_a_reader_that_is_slow() -> None:
 
     async with asked(answer) as (reader, _):
         await reader.readuntil(b"\r\n\r\n")
+        # Time to write all, were it not to wait: it would be a few milliseconds.
         await asyncio.sleep(0.2)
         assert len(sent) < len(pieces)
         assert await reader.readexactly(sum(map(len, pieces))) == b"".join(pieces)

@@ -16,7 +16,7 @@ PAGE = "{{ 'a page'|louder }}"
 
 @pytest.fixture
 def code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """The only module of a program of the test's own."""
+    """The only module of a program of the test's own: changing ours would spoil the tests beside this one."""
     module = tmp_path / "filters.py"
     module.write_text("louder = str.upper\n")
     monkeypatch.setattr(compiled, "CODE", tmp_path)

@@ -47,7 +47,7 @@ def main() -> None:
     except (PouchError, AlreadyRunning, PostgresUnavailable) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # nothing is swallowed: what is not explained is raised again
         _explain(error)
         raise
 

@@ -324,7 +324,7 @@ async def quarantine(db: Connection, purchase_id: UUID, reason: str) -> bool:
 
 
 async def expire_unopened(db: Connection, purchase_id: UUID, left_s_min: float) -> bool:
-    """Move `created` to `expired` when its session's time is too short to make one; False when it is not.
+    """Move `created` to `expired` when fewer than `left_s_min` seconds of its session's time are left; False otherwise.
 
     Nobody was given a payment page, so nobody can have paid.
     """

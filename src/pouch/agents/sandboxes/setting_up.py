@@ -35,7 +35,7 @@ async def set_up(sandbox: Sandbox, commands: Sequence[str], timeout_s: float) ->
                 for begin in range(0, len(text), TEXT_BYTES_MAX):
                     yield SetUpLog(line, text[begin : begin + TEXT_BYTES_MAX])
             ending = await process.wait()
-        except BaseException:
+        except BaseException:  # who stops listening may do it by cancelling or by closing us: no command is left behind
             await process.kill()
             raise
         yield SetUpLog(line, ending=ending)
